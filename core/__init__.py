@@ -1,0 +1,1 @@
+"""Floor of the house: domain types, event schema, settings, errors, clock, metrics, logging, health."""

@@ -1,0 +1,45 @@
+"""Identifiers that come from outside: what they may look like, checked in one place."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from core.errors import InvalidInputError
+
+MAX_ID_LENGTH = 64
+ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.:@~-]{0,63}"
+_ID = re.compile(ID_PATTERN)
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+
+
+def check_id(kind: str, value: object) -> str:
+    """The id unchanged, if it is 1 to 64 ASCII letters, digits or `_.:@~-` and begins with a letter or digit.
+
+    Raises:
+        InvalidInputError: anything else; `kind` ("user_id", "video_id", ...) is named.
+    """
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        shown = repr(value)[:80]
+        raise InvalidInputError(
+            f"{kind} {shown} is not 1 to {MAX_ID_LENGTH} ASCII letters, digits or _.:@~- beginning with a letter or digit"
+        )
+    return value
+
+
+def check_version(value: str) -> str:
+    """The bundle version unchanged, if it can be a folder's name on every system.
+
+    Raises:
+        InvalidInputError: anything else.
+    """
+    if not _VERSION.fullmatch(value):
+        raise InvalidInputError(
+            f"version {value[:80]!r} is not 1 to 63 letters, digits or _.- beginning with a letter or digit"
+        )
+    return value
+
+
+def new_id() -> str:
+    """A random id for a request, an event or a release: 32 hexadecimal digits."""
+    return uuid.uuid4().hex

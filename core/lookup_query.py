@@ -1,0 +1,73 @@
+"""What the lookups take that belong to no viewer: `/search`, `/trending`, `/videos/{id}/similar`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import quote
+
+from core.errors import InvalidInputError
+from core.ids import check_id
+from core.query_string import DEFAULT_COUNT, read_parameters
+
+Lookup = Literal["search", "similar", "trending"]
+
+MAX_TEXT: Final = 200
+_SINGLE: Final = ("count", "genre")
+_SIMILAR = re.compile(r"/videos/(.*)/similar", re.DOTALL)
+_TEXT = re.compile(rf"[^\x00-\x1f\x7f]{{1,{MAX_TEXT}}}")
+
+
+@dataclass(frozen=True, slots=True)
+class LookupQuery:
+    """A valid request. `text` belongs to a search, `video_id` to similar videos; both are empty elsewhere."""
+
+    lookup: Lookup
+    count: int = DEFAULT_COUNT
+    genre: str | None = None
+    exclude: tuple[str, ...] = ()
+    text: str = ""
+    video_id: str = ""
+
+    def target(self) -> str:
+        """Path and query that ask for the same: built from checked values, never passed through."""
+        path = f"/videos/{self.video_id}/similar" if self.lookup == "similar" else f"/{self.lookup}"
+        target = f"{path}?count={self.count}" + "".join(f"&exclude={video}" for video in self.exclude)
+        if self.genre is not None:
+            target += f"&genre={quote(self.genre, safe='')}"
+        return f"{target}&q={quote(self.text, safe='')}" if self.lookup == "search" else target
+
+
+def lookup_of(path: str) -> Lookup | None:
+    """Which lookup this path (percent-decoded) is the address of, if any."""
+    if path == "/search":
+        return "search"
+    if path == "/trending":
+        return "trending"
+    return "similar" if _SIMILAR.fullmatch(path) else None
+
+
+def parse_lookup(path: str, query_string: str) -> LookupQuery:
+    """Check the path (percent-decoded) and the query string (not yet decoded) of a lookup.
+
+    Raises:
+        InvalidInputError: names the parameter: unknown, repeated, missing, or not as documented; or the path
+            is no lookup's.
+    """
+    lookup, similar = lookup_of(path), _SIMILAR.fullmatch(path)
+    if lookup is None:
+        raise InvalidInputError(f"path {path[:40]!r} is no lookup's")
+    video_id = check_id("video_id", similar[1]) if similar else ""
+    given = read_parameters(query_string, (*_SINGLE, "q") if lookup == "search" else _SINGLE)
+    text = _text(given.single.get("q")) if lookup == "search" else ""
+    return LookupQuery(lookup, given.count, given.genre, given.exclude, text, video_id)
+
+
+def _text(given: str | None) -> str:
+    if given is None:
+        raise InvalidInputError("parameter 'q' is missing: the words to search for")
+    text = given.strip()
+    if not _TEXT.fullmatch(text):
+        raise InvalidInputError(f"q {text[:20]!r} is not 1 to {MAX_TEXT} printable characters")
+    return text

@@ -1,0 +1,68 @@
+"""What `GET /recommend/{user_id}` takes, checked once for the load balancer and the inference service alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from core.errors import InvalidInputError
+from core.ids import check_id
+from core.query_string import DEFAULT_COUNT, MAX_COUNT, MAX_EXCLUDED, read_parameters
+
+__all__ = ["DEFAULT_COUNT", "MAX_COUNT", "MAX_EXCLUDED", "RecommendQuery", "parse_recommend_query"]
+
+_SINGLE: Final = ("count", "genre", "context_video", "explain")
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendQuery:
+    """A valid request for a list of `count` videos."""
+
+    user_id: str
+    count: int = DEFAULT_COUNT
+    exclude: tuple[str, ...] = ()
+    genre: str | None = None
+    context_video: str | None = None
+    explain: bool = False
+
+    def target(self) -> str:
+        """Path and query that ask for the same: built from checked values, never passed through."""
+        target = f"/recommend/{self.user_id}?count={self.count}"
+        if self.exclude:
+            target += "".join(f"&exclude={video}" for video in self.exclude)
+        if self.genre is not None:
+            target += f"&genre={quote(self.genre, safe='')}"
+        if self.context_video is not None:
+            target += f"&context_video={self.context_video}"
+        return f"{target}&explain=1" if self.explain else target
+
+
+def parse_recommend_query(user_id: str, query_string: str) -> RecommendQuery:
+    """Check the path's user id (already percent-decoded) and the query string (not yet decoded).
+
+    Raises:
+        InvalidInputError: names the parameter: unknown, repeated, empty, or not as documented.
+    """
+    check_id("user_id", user_id)
+    if not query_string:
+        return RecommendQuery(user_id)
+    given = read_parameters(query_string, _SINGLE)
+    return RecommendQuery(
+        user_id=user_id,
+        count=given.count,
+        exclude=given.exclude,
+        genre=given.genre,
+        context_video=_video(given.single.get("context_video")),
+        explain=_flag(given.single.get("explain")),
+    )
+
+
+def _video(text: str | None) -> str | None:
+    return None if text is None else check_id("context_video", text)
+
+
+def _flag(text: str | None) -> bool:
+    if text not in {None, "0", "1"}:
+        raise InvalidInputError(f"explain {text[:20]!r} is neither 0 nor 1")
+    return text == "1"

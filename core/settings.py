@@ -1,0 +1,132 @@
+"""Typed settings from the environment: the only place that reads it.
+
+Each room has one class that derives from `Settings`, with its own prefix. A variable that begins with
+`UNDERSTUDY_` and belongs to no class is refused, because a misspelt name that is silently ignored is worse
+than an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import InvalidSettingError
+
+PREFIX = "UNDERSTUDY_"
+# Read by the test suite and the Makefile, not by a process of the platform.
+FOREIGN_VARIABLES = frozenset({"UNDERSTUDY_REQUIRE_SERVICES", "UNDERSTUDY_SERVICES_DIR"})
+
+
+class Settings(BaseSettings):
+    """Base of the rooms' settings classes: frozen, strict about unknown names, every field documented."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=False)
+
+    @classmethod
+    def load(cls, **given: Any) -> Self:
+        """The settings from the environment; `given` (from the command line) wins over it.
+
+        Raises:
+            InvalidSettingError: names the variable and what is wrong, and masks secrets.
+        """
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise InvalidSettingError("; ".join(_explain(cls, detail) for detail in error.errors())) from None
+
+    @classmethod
+    def variables(cls) -> dict[str, str]:
+        """Variable name -> description, as the README's table shows it."""
+        prefix = cls.model_config.get("env_prefix", PREFIX)
+        return {
+            f"{prefix}{name}".upper(): field.description or "" for name, field in cls.model_fields.items()
+        }
+
+
+class PlatformSettings(Settings):
+    """What every room shares: where things are."""
+
+    home: Path = Field(Path("var"), description="folder of everything the platform writes on this machine")
+    database_url: SecretStr = Field(
+        SecretStr(""), description="SQLAlchemy URL of the main store; empty: SQLite in the home folder"
+    )
+    mongodb_url: SecretStr = Field(
+        SecretStr(""),
+        description="MongoDB URL of the serving store; empty: the embedded store in the home folder",
+    )
+    kafka_servers: str = Field(
+        "",
+        description="Kafka bootstrap servers, comma-separated; empty: the embedded event log in the home folder",
+    )
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+        return value
+
+    @property
+    def sql_url(self) -> str:
+        """The URL in force, secrets included: for the engine, never for a log."""
+        return self.database_url.get_secret_value() or f"sqlite:///{(self.home / 'understudy.db').resolve()}"
+
+    @property
+    def serving(self) -> Path:
+        """Folder of the embedded serving store: of its own, since a container is given it to write."""
+        return self.home / "serving"
+
+    @property
+    def bundles(self) -> Path:
+        return self.home / "bundles"
+
+    @property
+    def encoders(self) -> Path:
+        return self.home / "encoders"
+
+
+def child_environment(**extra: str) -> dict[str, str]:
+    """The environment for a process we start: ours, and `extra`."""
+    return {**os.environ, **extra}
+
+
+def serving_environment(**extra: str) -> dict[str, str]:
+    """The same with one BLAS thread, unless the operator chose otherwise.
+
+    Two BLAS pools in two serving processes fight for the same cores; one thread each doubles throughput.
+    """
+    threads = {name: os.environ.get(name, "1") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")}
+    return child_environment(**threads, **extra)
+
+
+def refuse_unknown_variables(
+    classes: Iterable[type[Settings]], environment: Mapping[str, str] | None = None
+) -> None:
+    """Check that every UNDERSTUDY_ variable belongs to one of the classes.
+
+    Raises:
+        InvalidSettingError: names the variable and the nearest known ones.
+    """
+    known = {name for cls in classes for name in cls.variables()} | FOREIGN_VARIABLES
+    for name in sorted(environment if environment is not None else os.environ):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=2)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise InvalidSettingError(f"unknown variable {name}{hint}")
+
+
+def _explain(cls: type[Settings], detail: Any) -> str:
+    name = str(detail["loc"][0]) if detail["loc"] else ""
+    prefix = cls.model_config.get("env_prefix", PREFIX)
+    variable = f"{prefix}{name}".upper()
+    field = cls.model_fields.get(name)
+    secret = field is not None and field.annotation is SecretStr
+    shown = "" if secret or "input" not in detail else f" (is {str(detail['input'])[:80]!r})"
+    return f"{variable}: {detail['msg']}{shown}"

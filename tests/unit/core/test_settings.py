@@ -1,0 +1,45 @@
+import pytest
+from pydantic import Field, SecretStr
+
+from core.errors import InvalidSettingError
+from core.settings import PlatformSettings, Settings, refuse_unknown_variables
+
+
+class Example(Settings):
+    """A room's settings."""
+
+    share: float = Field(0.1, ge=0, le=1, description="share of the audience")
+    token: SecretStr = Field(SecretStr("x"), min_length=1, description="a secret")
+
+
+@pytest.mark.parametrize("value", ["20", "nan", "", "1e3", "abc"])
+def test_a_value_out_of_range_is_refused_by_the_name_of_its_variable(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("UNDERSTUDY_SHARE", value)
+    with pytest.raises(InvalidSettingError, match="UNDERSTUDY_SHARE"):
+        Example.load()
+
+
+def test_a_secret_never_stands_in_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Long(Settings):
+        token: SecretStr = Field(min_length=50)
+
+    monkeypatch.setenv("UNDERSTUDY_TOKEN", "hunter2")
+    with pytest.raises(InvalidSettingError) as caught:
+        Long.load()
+    assert "UNDERSTUDY_TOKEN" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_misspelt_variable_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(InvalidSettingError, match=r"UNDERSTUDY_DATABSE_URL.*UNDERSTUDY_DATABASE_URL"):
+        refuse_unknown_variables([PlatformSettings], {"UNDERSTUDY_DATABSE_URL": "x"})
+
+
+def test_known_and_foreign_variables_pass() -> None:
+    refuse_unknown_variables([PlatformSettings], {"UNDERSTUDY_HOME": "x", "PATH": "y"})
+
+
+def test_every_variable_has_a_description() -> None:
+    assert all(PlatformSettings.variables().values())
