@@ -1,0 +1,250 @@
+"""The embedded event log: one SQLite file, shared by the processes of one machine."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from core.clock import SECOND, Clock
+from core.errors import DependencyError, UnderstudyError
+from storage.event_log import CommitRefusedError, Message, Positions, Record, TopicPartition
+from storage.sqlite_file import SqliteFile
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS partitions (
+    topic TEXT, partition INTEGER, next_offset INTEGER NOT NULL, PRIMARY KEY (topic, partition)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS records (
+    topic TEXT, partition INTEGER, offset INTEGER, timestamp_ms INTEGER NOT NULL, key TEXT, value BLOB,
+    PRIMARY KEY (topic, partition, offset)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS members (
+    consumer_group TEXT PRIMARY KEY, generation INTEGER NOT NULL, seen_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS commits (
+    consumer_group TEXT, topic TEXT, partition INTEGER, next_offset INTEGER NOT NULL,
+    PRIMARY KEY (consumer_group, topic, partition)
+) WITHOUT ROWID;
+"""
+
+SESSION_MS: Final = 10 * SECOND
+_HEARTBEAT_MS: Final = 2 * SECOND
+_LOOK_EVERY_S: Final = 0.05  # other processes' appends are noticed by looking
+
+
+@dataclass(slots=True)
+class _Ticket:
+    """An append that waits for its turn to be written."""
+
+    topic: str
+    messages: Sequence[Message]
+    done: bool = False
+    error: UnderstudyError | None = None
+
+
+class SqliteEventLog:
+    """Event log in one file. Appends of several threads share a transaction, and so its disk flush."""
+
+    def __init__(self, path: Path, clock: Clock, partitions: int = 1) -> None:
+        self._file = SqliteFile(path, _SCHEMA)
+        self._clock = clock
+        self._partitions = partitions
+        self._waiting: list[_Ticket] = []
+        self._waiting_lock = threading.Lock()
+        self._write_lock = threading.Lock()
+        self._appended = threading.Condition()
+
+    def append(self, topic: str, messages: Sequence[Message]) -> None:
+        """Return once every message is on disk. Raises DependencyError."""
+        if not messages:
+            return
+        ticket = _Ticket(topic, messages)
+        with self._waiting_lock:
+            self._waiting.append(ticket)
+        with self._write_lock:
+            if not ticket.done:
+                self._write_waiting()
+        if ticket.error is not None:
+            raise DependencyError(str(ticket.error)) from ticket.error
+
+    def consumer(self, group: str, topics: Sequence[str]) -> SqliteConsumer:
+        """Join `group` and take it over: an older member's commits are refused from now on."""
+        return SqliteConsumer(self._file, self._clock, self._appended, group, topics)
+
+    def ends(self, topic: str) -> dict[TopicPartition, int]:
+        """Per partition the next offset; every partition of the topic is there, empty or not."""
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT partition, next_offset FROM partitions WHERE topic = ?", (topic,)
+            )
+            found = dict(rows.fetchall())
+        count = max([self._partitions, *(partition + 1 for partition in found)])
+        return {TopicPartition(topic, p): found.get(p, 0) for p in range(count)}
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write_waiting(self) -> None:
+        with self._waiting_lock:
+            tickets, self._waiting = self._waiting, []
+        outcome: UnderstudyError | None = DependencyError("the append was interrupted")
+        try:
+            with self._file.writing() as connection:
+                for ticket in tickets:
+                    self._write(connection, ticket)
+            outcome = None
+        except UnderstudyError as error:
+            outcome = error
+        finally:  # whatever ended this thread's work, nobody else may take it for stored
+            for ticket in tickets:
+                ticket.error, ticket.done = outcome, True
+        with self._appended:
+            self._appended.notify_all()
+
+    def _write(self, connection: sqlite3.Connection, ticket: _Ticket) -> None:
+        now_ms = self._clock.now_ms()
+        ordered = sorted(ticket.messages, key=self._partition_of)  # stable: the order of a partition is kept
+        for partition, group in groupby(ordered, key=self._partition_of):
+            messages = list(group)
+            end = connection.execute(
+                "INSERT INTO partitions VALUES (?1, ?2, ?3) ON CONFLICT (topic, partition)"
+                " DO UPDATE SET next_offset = next_offset + ?3 RETURNING next_offset",
+                (ticket.topic, partition, len(messages)),
+            ).fetchone()[0]
+            first = end - len(messages)
+            connection.executemany(
+                "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (ticket.topic, partition, first + i, now_ms, message.key, message.value)
+                    for i, message in enumerate(messages)
+                ],
+            )
+
+    def _partition_of(self, message: Message) -> int:
+        return 0 if message.key is None else zlib.crc32(message.key.encode()) % self._partitions
+
+
+class SqliteConsumer:
+    """One member of a group. The newest member owns every partition; an older one stands by, reads nothing,
+    and takes over when the owner has not been seen for ten seconds."""
+
+    def __init__(
+        self, file: SqliteFile, clock: Clock, appended: threading.Condition, group: str, topics: Sequence[str]
+    ) -> None:
+        self._file = file
+        self._clock = clock
+        self._appended = appended
+        self._group = group
+        self._topics = tuple(topics)
+        self._positions: dict[TopicPartition, int] = {}
+        self._generation = 0
+        self._seen_ms = 0
+        self._join()
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """The next records, fairly over partitions that have any. Raises DependencyError."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            records = self._next(max_records) if self._owns() else []
+            left = deadline - time.monotonic()
+            if records or left <= 0:
+                return records
+            with self._appended:
+                self._appended.wait(min(left, _LOOK_EVERY_S))
+
+    def commit(self, positions: Positions) -> None:
+        """Store the next offsets. Raises CommitRefusedError once a newer member has joined."""
+        with self._file.writing() as connection:
+            if self._owner(connection)[0] != self._generation:
+                raise CommitRefusedError(
+                    f"group {self._group} went to a newer reader: nothing was committed by this one"
+                )
+            connection.executemany(
+                "INSERT OR REPLACE INTO commits VALUES (?, ?, ?, ?)",
+                [(self._group, *where, offset) for where, offset in positions.items()],
+            )
+
+    def close(self) -> None:
+        """Leave: a member that stands by may take over at once."""
+        with self._file.writing() as connection:
+            connection.execute(
+                "UPDATE members SET seen_ms = 0 WHERE consumer_group = ? AND generation = ?",
+                (self._group, self._generation),
+            )
+
+    def _join(self) -> None:
+        now_ms = self._clock.now_ms()
+        with self._file.writing() as connection:
+            self._generation = connection.execute(
+                "INSERT INTO members VALUES (?1, 1, ?2) ON CONFLICT (consumer_group)"
+                " DO UPDATE SET generation = generation + 1, seen_ms = ?2 RETURNING generation",
+                (self._group, now_ms),
+            ).fetchone()[0]
+            rows = connection.execute(
+                "SELECT topic, partition, next_offset FROM commits WHERE consumer_group = ?", (self._group,)
+            ).fetchall()
+        self._seen_ms = now_ms
+        self._positions = {TopicPartition(topic, partition): offset for topic, partition, offset in rows}
+
+    def _owns(self) -> bool:
+        now_ms = self._clock.now_ms()
+        with self._file.reading() as connection:
+            generation, seen_ms = self._owner(connection)
+        if generation != self._generation:
+            if now_ms - seen_ms <= SESSION_MS:
+                return False
+            self._join()
+        elif now_ms - self._seen_ms >= _HEARTBEAT_MS:
+            self._beat(now_ms)
+        return True
+
+    def _beat(self, now_ms: int) -> None:
+        with self._file.writing() as connection:
+            connection.execute(
+                "UPDATE members SET seen_ms = ? WHERE consumer_group = ? AND generation = ?",
+                (now_ms, self._group, self._generation),
+            )
+        self._seen_ms = now_ms
+
+    def _owner(self, connection: sqlite3.Connection) -> tuple[int, int]:
+        row: tuple[int, int] = connection.execute(
+            "SELECT generation, seen_ms FROM members WHERE consumer_group = ?", (self._group,)
+        ).fetchone()
+        return row
+
+    def _next(self, max_records: int) -> list[Record]:
+        with self._file.reading() as connection:
+            behind = self._behind(connection)
+            share = max(1, max_records // len(behind)) if behind else 0
+            records: list[Record] = []
+            for where in behind:
+                wanted = min(share, max_records - len(records))
+                found = self._read(connection, where, wanted)
+                records += found
+                if found:
+                    self._positions[where] = found[-1].offset + 1
+        return records
+
+    def _behind(self, connection: sqlite3.Connection) -> list[TopicPartition]:
+        marks = ", ".join("?" * len(self._topics))
+        rows = connection.execute(
+            f"SELECT topic, partition, next_offset FROM partitions WHERE topic IN ({marks})",  # noqa: S608
+            self._topics,
+        )
+        ends = {TopicPartition(topic, partition): end for topic, partition, end in rows}
+        return [where for where, end in ends.items() if self._positions.get(where, 0) < end]
+
+    def _read(self, connection: sqlite3.Connection, where: TopicPartition, count: int) -> list[Record]:
+        rows = connection.execute(
+            "SELECT topic, partition, offset, timestamp_ms, key, value FROM records"
+            " WHERE topic = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
+            (*where, self._positions.get(where, 0), count),
+        )
+        return [Record(*row) for row in rows]

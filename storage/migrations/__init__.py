@@ -1,0 +1,1 @@
+"""Alembic migrations of the main store, one revision a module."""

@@ -1,0 +1,42 @@
+"""The serving store: documents by key, read beside every request. Port of the embedded store and MongoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+Document = dict[str, Any]
+
+VIDEO_CATALOG = "video_catalog"
+USER_REALTIME_PROFILE = "user_realtime_profile"
+TRENDING_REALTIME = "trending_realtime"
+RECOMMENDATION_REALTIME = "recommendation_realtime"
+COLLECTIONS = (VIDEO_CATALOG, USER_REALTIME_PROFILE, TRENDING_REALTIME, RECOMMENDATION_REALTIME)
+
+
+class ServingStore(Protocol):
+    """Thread-safe. Documents are JSON-like (str keys; str, int, float, bool, None, list, dict values).
+
+    Every method raises DependencyError where the store does not answer in time. Expired documents are
+    never returned, whether or not they have been removed yet.
+    """
+
+    def get(self, collection: str, key: str) -> Document | None: ...
+
+    def get_many(self, collection: str, keys: Iterable[str]) -> dict[str, Document]:
+        """The documents that exist, by key."""
+        ...
+
+    def put_many(
+        self, collection: str, documents: Mapping[str, Document], expires_ms: int | None = None
+    ) -> None:
+        """Insert or replace; all of them expire at `expires_ms`, or never."""
+        ...
+
+    def scan(self, collection: str, first_key: str = "", limit: int = 1_000) -> list[tuple[str, Document]]:
+        """Documents in key order from `first_key` on, at most `limit`."""
+        ...
+
+    def delete_many(self, collection: str, keys: Iterable[str]) -> None: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,102 @@
+"""The serving store in MongoDB: a document is kept under `_id` = key, beside the time at which it expires."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from pymongo import ASCENDING, MongoClient, ReplaceOne
+from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
+
+from core.clock import Clock
+from core.errors import DependencyError, InvalidSettingError
+from storage.serving_store import Document
+
+_DATABASE: Final = "understudy"
+_BATCH: Final = 1_000
+
+
+class MongoServingStore:
+    """Documents in MongoDB, one collection each. Connects on first use; made after a fork, never before.
+
+    Expiry goes by our clock: an expired document is not read, and the next write with an expiry removes it.
+    """
+
+    def __init__(self, url: str, clock: Clock, timeout_ms: int = 2_000) -> None:
+        self._clock = clock
+        self._indexed: set[str] = set()
+        self._lock = threading.Lock()
+        try:
+            self._client: MongoClient[Document] = MongoClient(
+                url,
+                serverSelectionTimeoutMS=timeout_ms,
+                connectTimeoutMS=timeout_ms,
+                socketTimeoutMS=timeout_ms,
+                appname="understudy",
+            )
+            self._database = self._client.get_default_database(_DATABASE)
+        except (ConfigurationError, InvalidURI, ValueError) as error:
+            raise InvalidSettingError(f"UNDERSTUDY_MONGODB_URL: {type(error).__name__}") from None
+
+    def get(self, collection: str, key: str) -> Document | None:
+        return self.get_many(collection, [key]).get(key)
+
+    def get_many(self, collection: str, keys: Iterable[str]) -> dict[str, Document]:
+        wanted = list(keys)
+        found: dict[str, Document] = {}
+        with self._translated():
+            for batch in _batches(wanted):
+                cursor = self._database[collection].find({"_id": {"$in": batch}, **self._alive()})
+                found.update((row["_id"], row["document"]) for row in cursor)
+        return found
+
+    def put_many(
+        self, collection: str, documents: Mapping[str, Document], expires_ms: int | None = None
+    ) -> None:
+        replacements = [
+            ReplaceOne({"_id": key}, {"_id": key, "document": body, "expires_ms": expires_ms}, upsert=True)
+            for key, body in documents.items()
+        ]
+        with self._translated():
+            if expires_ms is not None:
+                self._remove_expired(collection)
+            for batch in _batches(replacements):
+                self._database[collection].bulk_write(batch, ordered=False)
+
+    def scan(self, collection: str, first_key: str = "", limit: int = 1_000) -> list[tuple[str, Document]]:
+        query = {"_id": {"$gte": first_key}, **self._alive()}
+        with self._translated():
+            cursor = self._database[collection].find(query).sort("_id", ASCENDING).limit(limit)
+            return [(row["_id"], row["document"]) for row in cursor]
+
+    def delete_many(self, collection: str, keys: Iterable[str]) -> None:
+        with self._translated():
+            for batch in _batches(list(keys)):
+                self._database[collection].delete_many({"_id": {"$in": batch}})
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _alive(self) -> dict[str, Any]:
+        return {"$or": [{"expires_ms": None}, {"expires_ms": {"$gt": self._clock.now_ms()}}]}
+
+    def _remove_expired(self, collection: str) -> None:
+        with self._lock:
+            if collection not in self._indexed:
+                self._database[collection].create_index("expires_ms")
+                self._indexed.add(collection)
+        self._database[collection].delete_many({"expires_ms": {"$lte": self._clock.now_ms()}})
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except PyMongoError as error:
+            raise DependencyError(f"MongoDB: {str(error)[:300]}") from error
+
+
+def _batches(rows: list[Any]) -> Iterator[list[Any]]:
+    for start in range(0, len(rows), _BATCH):
+        yield rows[start : start + _BATCH]

@@ -1,0 +1,58 @@
+"""The choice of implementations by settings."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from core.clock import HOUR, ManualClock
+from core.errors import InvalidSettingError
+from core.settings import PlatformSettings
+from storage.connect import open_event_log, open_main_store, open_serving_store
+from storage.event_log_kafka import KafkaEventLog
+from storage.event_log_sqlite import SqliteEventLog
+from storage.serving_store_mongo import MongoServingStore
+from storage.serving_store_sqlite import SqliteServingStore
+
+
+def test_without_settings_everything_is_in_the_home_folder(tmp_path: Path) -> None:
+    settings = PlatformSettings.load(home=tmp_path / "var", database_url="", kafka_servers="", mongodb_url="")
+    assert isinstance(open_event_log(settings, ManualClock()), SqliteEventLog)
+    assert isinstance(open_serving_store(settings, ManualClock()), SqliteServingStore)
+    open_main_store(settings).ping()
+    assert {path.name for path in (tmp_path / "var").rglob("*.db")} == {
+        "events.db",
+        "serving.db",
+        "understudy.db",
+    }
+
+
+def test_servers_are_used_where_they_are_given_and_not_contacted_yet(tmp_path: Path) -> None:
+    settings = PlatformSettings.load(
+        home=tmp_path, kafka_servers="127.0.0.1:1, 127.0.0.1:2", mongodb_url="mongodb://127.0.0.1:1/db"
+    )
+    log = open_event_log(settings, ManualClock())
+    store = open_serving_store(settings, ManualClock())
+    assert isinstance(log, KafkaEventLog)
+    assert isinstance(store, MongoServingStore)
+    log.close()
+    store.close()
+
+
+def test_a_url_that_is_none_is_refused_without_showing_its_secret() -> None:
+    with pytest.raises(InvalidSettingError, match="UNDERSTUDY_MONGODB_URL") as caught:
+        MongoServingStore("mongo://user:secret@host", ManualClock())
+    assert "secret" not in str(caught.value)
+
+
+def test_expired_documents_leave_the_file(tmp_path: Path) -> None:
+    clock = ManualClock()
+    store = SqliteServingStore(tmp_path / "serving.db", clock)
+    store.put_many("c", {"old": {}}, expires_ms=clock.now_ms() + 1)
+    clock.move(HOUR)
+    store.put_many("c", {"new": {}})
+    store.close()
+    with sqlite3.connect(tmp_path / "serving.db") as connection:
+        assert connection.execute("SELECT key FROM documents").fetchall() == [("new",)]
