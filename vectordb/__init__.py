@@ -1,0 +1,1 @@
+"""The encoder, the Chroma collection and the exact neighbour table."""
