@@ -1,0 +1,1 @@
+"""The recommender and its HTTP service."""

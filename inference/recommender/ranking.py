@@ -1,0 +1,80 @@
+"""The candidates' order: union of what the sources propose, scores blended, the best first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.recommender.arrays import F32, I32
+from inference.recommender.blend import contributions
+from inference.recommender.bundle import ModelBundle
+from inference.recommender.sources import SOURCES
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The best rows in order with their scores; `parts[name]` is what one score added to each of them."""
+
+    rows: I32
+    scores: F32
+    parts: dict[str, F32]
+
+
+def best(scores: F32, allowed: NDArray[np.bool_], quota: int) -> I32:
+    """At most `quota` allowed rows with evidence, those with the highest scores; in no order."""
+    rows = np.flatnonzero((scores > 0) & allowed).astype(np.int32)
+    if len(rows) <= quota:
+        return rows
+    return rows[np.argpartition(scores[rows], len(rows) - quota)[-quota:]]
+
+
+def candidates(
+    model: ModelBundle, scores: Mapping[str, F32], allowed: NDArray[np.bool_]
+) -> tuple[I32, dict[str, I32]]:
+    """Rows to rank, and which of them each source proposed (all allowed rows where the blend is broken)."""
+    proposed = {name: best(found, allowed, SOURCES[name].quota) for name, found in scores.items()}
+    if not model.blend.descending:
+        return np.flatnonzero(allowed).astype(np.int32), proposed
+    there = np.zeros(len(model.catalogue), np.bool_)
+    for rows in proposed.values():
+        there[rows] = True
+    return np.flatnonzero(there).astype(np.int32), proposed
+
+
+def rank(model: ModelBundle, scores: Mapping[str, F32], rows: I32, count: int) -> Ranked:
+    """Blend the scores of `rows` and keep the `count` best; equal ones in the order of rows."""
+    blend = model.blend
+    seen = {name: found[rows] for name, found in scores.items()}
+    seen |= {name: _property(model, name)[rows] for name in blend.properties}
+    weights = dict.fromkeys(scores, 1.0) | blend.sources | blend.properties
+    parts = contributions(seen, weights)
+    total: F32 = np.asarray(np.sum(list(parts.values()), axis=0), np.float32)
+    order = np.argsort(-total if blend.descending else total, kind="stable")[:count]
+    return Ranked(rows[order], total[order], {name: part[order] for name, part in parts.items()})
+
+
+def fill(model: ModelBundle, ranked: Ranked, allowed: NDArray[np.bool_], count: int) -> Ranked:
+    """Complete a list that is too short with the most popular of what is left."""
+    missing = count - len(ranked.rows)
+    left = allowed.copy()
+    left[ranked.rows] = False
+    rows = np.flatnonzero(left)
+    if missing <= 0 or not len(rows):
+        return ranked
+    popular = rows[np.argsort(-model.trends.popularity[rows], kind="stable")[:missing]]
+    none = np.zeros(len(popular), np.float32)
+    lowest = np.full(len(popular), min(0.0, ranked.scores.min(initial=0.0)), np.float32)
+    return Ranked(
+        np.append(ranked.rows, popular).astype(np.int32),
+        np.append(ranked.scores, lowest),
+        {name: np.append(part, none) for name, part in ranked.parts.items()},
+    )
+
+
+def _property(model: ModelBundle, name: str) -> F32:
+    if name == "rating":
+        return model.trends.rating_mean
+    return np.log1p(model.trends.popularity)

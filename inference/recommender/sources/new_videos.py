@@ -1,0 +1,31 @@
+"""New videos: added lately and hardly watched yet, so that only their texts can speak for them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.clock import DAY
+from inference.recommender.arrays import F32
+from inference.recommender.bundle import ModelBundle
+from inference.recommender.context import Context
+
+NEW_FOR_DAYS = 30
+HARDLY_WATCHED = 10
+
+
+def scores(model: ModelBundle, context: Context) -> F32 | None:
+    """Cosine of a new video's text with the mean text of the last watched; all alike without any."""
+    since = model.as_of_ms - NEW_FOR_DAYS * DAY
+    is_new = (model.catalogue.added_ms >= since) & (model.trends.popularity < HARDLY_WATCHED)
+    rows = np.flatnonzero(is_new)
+    if not len(rows):
+        return None
+    found = np.zeros(len(model.catalogue), np.float32)
+    recent = context.recent
+    if not len(recent):
+        found[rows] = 1
+        return found
+    taste = model.embeddings[recent].mean(axis=0)
+    cosines = model.embeddings[rows] @ taste / max(float(np.linalg.norm(taste)), 1e-9)
+    found[rows] = np.clip(cosines, 0, None)
+    return found
