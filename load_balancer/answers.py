@@ -1,0 +1,126 @@
+"""What an arm answers, checked before any of it reaches a viewer, and what the viewer gets."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from core.ids import ID_PATTERN
+from core.recommend_query import RecommendQuery
+from load_balancer.connection import Response, UpstreamError
+
+_IDS = re.compile(f"{ID_PATTERN}(?:,{ID_PATTERN})*")
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One video of a list. `explanation`: what each source added to the score, where the request asked for it."""
+
+    video_id: str
+    score: float
+    sources: tuple[str, ...] = ()
+    explanation: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ArmAnswer(msgspec.Struct, frozen=True):
+    """The inference service's answer; members we do not know are left out of what viewers see."""
+
+    request_id: str
+    user_id: str
+    version: str
+    degraded: bool
+    items: list[Item]
+
+
+class Recommendation(msgspec.Struct, frozen=True):
+    """The answer to the viewer. `arm` is main, canary, or static: the plan's list of last resort."""
+
+    request_id: str
+    user_id: str
+    arm: str
+    version: str
+    degraded: bool
+    items: list[Item]
+
+    @property
+    def video_ids(self) -> tuple[str, ...]:
+        return tuple([item.video_id for item in self.items])
+
+
+class RefusedRequestError(UpstreamError):
+    """The arm says that the request is wrong (an unknown genre): no fault of the arm's."""
+
+
+class _Problem(msgspec.Struct):
+    detail: str = ""
+
+
+_decode_problem = msgspec.json.Decoder(_Problem).decode
+_decode_answer = msgspec.json.Decoder(ArmAnswer).decode
+encode = msgspec.json.Encoder().encode
+
+
+def read_answer(
+    response: Response, query: RecommendQuery, request_id: str, arm: str, version: str
+) -> Recommendation:
+    """The answer of `arm`, which should be serving `version`.
+
+    Raises:
+        RefusedRequestError: status 400.
+        UpstreamError: another status than 200, not the JSON of a recommendation, for another request, by
+            another version than the plan says, no video, too many, one twice, or an id that is none.
+    """
+    if response.status == 400:
+        raise RefusedRequestError(problem_detail(response.body))
+    if response.status != 200:
+        raise UpstreamError(f"status {response.status}")
+    try:
+        answer = _decode_answer(response.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UpstreamError(f"not a recommendation: {error}") from None
+    if answer.request_id != request_id or answer.user_id != query.user_id:
+        raise UpstreamError("the answer to another request")
+    if answer.version != version:
+        raise UpstreamError(f"version {answer.version[:80]!r} instead of {version!r}")
+    ids = [item.video_id for item in answer.items]
+    if ids or query.genre is None:  # a genre may have nothing left for a viewer; the whole catalogue has
+        check_ids(ids, query.count)
+    return Recommendation(request_id, query.user_id, arm, version, answer.degraded, answer.items)
+
+
+def check_ids(ids: list[str], count: int) -> None:
+    """Hold a list to 1 to `count` ids, each once.
+
+    Raises:
+        UpstreamError: says what the list has instead.
+    """
+    if not 1 <= len(ids) <= count:
+        raise UpstreamError(f"{len(ids)} videos where {count} were asked for")
+    if len(set(ids)) != len(ids):
+        raise UpstreamError("a video twice")
+    joined = ",".join(ids)  # one match over all ids costs a tenth of one match each
+    if joined.count(",") != len(ids) - 1 or not _IDS.fullmatch(joined):
+        raise UpstreamError("a video id that is none")
+
+
+def problem_detail(body: bytes) -> str:
+    """The words of an arm's problem document; empty where there are none."""
+    try:
+        return _decode_problem(body).detail[:500]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+def static_answer(fallback: tuple[str, ...], query: RecommendQuery, request_id: str) -> Recommendation | None:
+    """The plan's trending list, without what the request excludes; None where nothing is left.
+
+    The plan does not know genres: a request for one has no static answer.
+    """
+    if query.genre is not None:
+        return None
+    unwanted = {*query.exclude, query.context_video}
+    ids = [video for video in fallback if video not in unwanted][: query.count]
+    if not ids:
+        return None
+    items = [Item(video, 0.0, ("static",)) for video in ids]
+    return Recommendation(request_id, query.user_id, "static", "static", True, items)

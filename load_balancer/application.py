@@ -1,0 +1,56 @@
+"""The load balancer as one ASGI application: hot routes here, everything else to Flask."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.lookup_query import lookup_of
+from load_balancer.http import Application, GoneError, ProblemError, Receive, Scope, Send, answer_problem
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Balancer:
+    """`start` runs before the first request, `stop` after the last; `stop` may be called twice."""
+
+    recommend: Application
+    events: Application
+    lookups: Application
+    pages: Application
+    start: Callable[[], None]
+    stop: Callable[[], None]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._route(scope)(scope, receive, send)
+        except ProblemError as error:
+            await answer_problem(send, error)
+        except GoneError:
+            logger.debug("a client went away before its body was complete")
+
+    def _route(self, scope: Scope) -> Application:
+        path = scope["path"]
+        if path.startswith("/recommend/"):
+            return self.recommend
+        if path == "/events":
+            return self.events
+        return self.lookups if lookup_of(path) else self.pages
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self.stop()
+        await send({"type": "lifespan.shutdown.complete"})

@@ -1,0 +1,103 @@
+"""The little of ASGI that the hot routes need: types, answers, and reading a body within limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from core.problems import PROBLEM_JSON, problem
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+JSON = b"application/json"
+TEXT = b"text/plain; charset=utf-8"
+RETRY_AFTER: Header = (b"retry-after", b"1")
+
+
+class ProblemError(Exception):
+    """Ends a request with an error answer."""
+
+    def __init__(self, status: int, detail: str, *headers: Header, **members: object) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers
+        self.body = problem(status, detail, **members)
+
+
+class GoneError(Exception):
+    """The client closed the connection: there is nobody to answer."""
+
+
+async def answer(send: Send, status: int, content_type: bytes, body: bytes, *headers: Header) -> None:
+    """Send a whole response."""
+    length = str(len(body)).encode()
+    start = [(b"content-type", content_type), (b"content-length", length), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": status, "headers": [*start, *headers]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def answer_problem(send: Send, error: ProblemError) -> None:
+    await answer(send, error.status, PROBLEM_JSON.encode(), error.body, *error.headers)
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """The first header of this lower-case name, or nothing."""
+    headers: list[Header] = scope["headers"]
+    return next((value for key, value in headers if key == name), b"")
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int, timeout_s: float) -> bytes:
+    """The whole body.
+
+    Raises:
+        ProblemError: 413 beyond `limit` bytes, announced or sent; 408 if it is not here in time.
+        GoneError: the client closed the connection in the middle.
+    """
+    announced = header(scope, b"content-length")
+    if announced.isdigit() and int(announced) > limit:
+        raise ProblemError(413, f"a body of {int(announced)} bytes; at most {limit} are taken")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise GoneError
+                body += message.get("body", b"")
+                if len(body) > limit:
+                    raise ProblemError(413, f"a body of over {limit} bytes")
+                if not message.get("more_body", False):
+                    return bytes(body)
+    except TimeoutError:
+        raise ProblemError(408, f"the body was not complete within {timeout_s:g} s") from None
+
+
+def prefers_text(accept: bytes) -> bool:
+    """Whether an Accept header ranks text/plain above application/json (RFC 9110, section 12.5.1)."""
+    if b"text/" not in accept.lower():
+        return False
+    ranks: dict[str, float] = {}
+    for part in accept.decode("latin-1").lower().split(","):
+        media, *parameters = (piece.strip() for piece in part.split(";"))
+        ranks[media] = _quality(parameters)
+    text = _rank(ranks, "text/plain", "text/*")
+    return text > 0 and text > _rank(ranks, "application/json", "application/*")
+
+
+def _rank(ranks: dict[str, float], *names: str) -> float:
+    return next((ranks[name] for name in (*names, "*/*") if name in ranks), 0.0)
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return float(parameter[2:])
+            except ValueError:
+                return 0.0
+    return 1.0

@@ -1,0 +1,102 @@
+"""What the load balancer counts; the names are documented in docs/metrics.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from core.traffic import TrafficPlan
+
+# From a cache hit on a quick machine to the deadline of a whole request.
+SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+class BalancerMetrics:
+    """One of these a process, on its registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.recommendations = Counter(
+            "understudy_recommendations",
+            "Answered /recommend requests; outcome is that of the assigned arm",
+            ["arm_assigned", "arm_served", "outcome"],
+            registry=registry,
+        )
+        self.recommend_seconds = Histogram(
+            "understudy_recommend_seconds",
+            "Whole time of a /recommend request as the viewer sees it",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.lookups = Counter(
+            "understudy_lookups",
+            "Answered /search, /videos/{id}/similar and /trending requests",
+            ["lookup", "arm_served"],
+            registry=registry,
+        )
+        self.upstream_seconds = Histogram(
+            "understudy_upstream_seconds",
+            "Time of the assigned arm's attempt",
+            ["arm"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.upstream_ejected = Gauge(
+            "understudy_upstream_ejected",
+            "1 while an arm is left out because it fails",
+            ["arm"],
+            registry=registry,
+        )
+        self.plan_epoch = Gauge("understudy_traffic_plan_epoch", "The plan in force", registry=registry)
+        self.plan_share = Gauge(
+            "understudy_traffic_plan_canary_share",
+            "Share of the audience assigned to the canary",
+            registry=registry,
+        )
+        self.plan_age = Gauge(
+            "understudy_traffic_plan_age_seconds",
+            "Since a plan was last read successfully",
+            registry=registry,
+        )
+        events = Counter("understudy_events", "Events posted", ["result"], registry=registry)
+        self.events_accepted = events.labels("accepted")
+        self.events_rejected = events.labels("rejected")
+        exposures = Counter(
+            "understudy_exposures",
+            "Exposures appended to the event log, or lost",
+            ["result"],
+            registry=registry,
+        )
+        self.exposures_appended = exposures.labels("appended")
+        self.exposures_lost = exposures.labels("lost")
+        self.exposures_waiting = Gauge(
+            "understudy_exposures_waiting", "Exposures not yet in the event log", registry=registry
+        )
+
+    @cache  # noqa: B019  # one of these a process, and a handful of combinations
+    def served(self, arm_assigned: str, arm_served: str, outcome: str) -> Counter:
+        """The counter of answered requests; looking a child up by its labels costs more than counting."""
+        return self.recommendations.labels(arm_assigned, arm_served, outcome)
+
+    @cache  # noqa: B019
+    def attempts(self, arm: str) -> Histogram:
+        return self.upstream_seconds.labels(arm)
+
+    def watch(
+        self,
+        plan: Callable[[], TrafficPlan | None],
+        plan_age_s: Callable[[], float],
+        ejected: Callable[[str], bool],
+    ) -> None:
+        """Read these at each scrape."""
+
+        def of_plan(value: Callable[[TrafficPlan], float]) -> Callable[[], float]:
+            return lambda: float("nan") if (now := plan()) is None else value(now)
+
+        self.plan_epoch.set_function(of_plan(lambda now: now.epoch))
+        self.plan_share.set_function(of_plan(lambda now: now.share if now.canary else 0.0))
+        self.plan_age.set_function(plan_age_s)
+        self.upstream_ejected.labels("main").set_function(lambda: ejected("main"))
+        self.upstream_ejected.labels("canary").set_function(lambda: ejected("canary"))

@@ -1,0 +1,124 @@
+"""One recommendation request: the assigned arm, else the other arm, else the plan's static list, else nothing."""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final, Literal
+
+from core.recommend_query import RecommendQuery
+from core.traffic import Arm, TrafficPlan
+from load_balancer.answers import Recommendation, RefusedRequestError, read_answer, static_answer
+from load_balancer.arms import Arms, Server
+from load_balancer.connection import AttemptTimeoutError, UpstreamError
+from load_balancer.pool import BusyError
+
+logger = logging.getLogger(__name__)
+
+Outcome = Literal["ok", "short", "error", "timeout"]
+OTHER: Final[dict[Arm, Arm]] = {"main": "canary", "canary": "main"}
+# What is left of a request's time must be worth another attempt.
+SHORTEST_ATTEMPT_S: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How one arm did. `answer` is there if it can be shown (ok, short), `refusal` if the request is wrong."""
+
+    outcome: Outcome
+    answer: Recommendation | None = None
+    latency_ms: float = 0.0
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """`assigned` is the assigned arm's attempt, whoever answered; `arm` may also be static or none.
+
+    `refusal` is set where nobody answered because the request itself is wrong.
+    """
+
+    arm: str
+    answer: Recommendation | None
+    assigned: Attempt
+    refusal: str | None = None
+
+
+LEFT_OUT: Final = Attempt("error")
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds one attempt and a whole request may take."""
+
+    attempt_s: float
+    request_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    query: RecommendQuery
+    request_id: str
+    until: float
+
+
+class Proxy:
+    """Belongs to one event loop. `draw` gives the numbers from 0 to 1 by which an arm returns slowly."""
+
+    def __init__(self, arms: Arms, deadlines: Deadlines, draw: random.Random) -> None:
+        self._arms = arms
+        self._deadlines = deadlines
+        self._draw = draw
+
+    async def serve(self, plan: TrafficPlan, assigned: Arm, query: RecommendQuery, request_id: str) -> Served:
+        """The answer, by whichever arm can give it in time; never raises for what an arm does."""
+        servers = self._arms.of(plan)
+        now = monotonic()
+        call = _Call(query, request_id, now + self._deadlines.request_s)
+        first = other = LEFT_OUT
+        for arm in self._order(servers, assigned, now):
+            attempt = await self._attempt(servers[arm], arm, call)
+            first, other = (attempt, other) if arm == assigned else (first, attempt)
+            if attempt.answer is not None:
+                return Served(arm, attempt.answer, first)
+        refusal = first.refusal or other.refusal
+        answer = static_answer(plan.fallback, query, request_id) if refusal is None else None
+        return Served("static" if answer is not None else "none", answer, first, refusal)
+
+    def _order(self, servers: dict[Arm, Server], assigned: Arm, now: float) -> list[Arm]:
+        """The arms to ask, the assigned one first; without those that are left out, as long as one is left."""
+        arms: list[Arm] = [arm for arm in (assigned, OTHER[assigned]) if arm in servers]
+        weights = {arm: servers[arm].circuit.weight(now) for arm in arms}
+        healthy = [arm for arm in arms if weights[arm] >= 1 or self._draw.random() < weights[arm]]
+        # Coming back slowly is for when somebody else can answer.
+        return healthy or [arm for arm in arms if weights[arm] > 0]
+
+    async def _attempt(self, server: Server, arm: Arm, call: _Call) -> Attempt:
+        began = monotonic()
+        deadline = min(began + self._deadlines.attempt_s, call.until)
+        if deadline - began < SHORTEST_ATTEMPT_S:
+            return Attempt("timeout")
+        request = f"GET {call.query.target()} {server.head}{call.request_id}\r\n\r\n".encode()
+        try:
+            response = await server.pool.send(request, deadline)
+            answer = read_answer(response, call.query, call.request_id, arm, server.upstream.version)
+        except RefusedRequestError as error:
+            return Attempt("error", None, (monotonic() - began) * 1000, str(error))
+        except UpstreamError as error:
+            return _failed(server, arm, error, began)
+        now = monotonic()
+        server.circuit.record(succeeded=True, now=now)
+        whole = len(answer.items) == call.query.count
+        return Attempt("ok" if whole else "short", answer, (now - began) * 1000)
+
+
+def _failed(server: Server, arm: Arm, error: UpstreamError, began: float) -> Attempt:
+    now = monotonic()
+    # Busy says something about our load, not about the arm: leaving it out would only move the load.
+    if not isinstance(error, BusyError) and server.circuit.record(succeeded=False, now=now):
+        logger.warning("%s at %s is left out: %s", arm, server.upstream.url, error)
+    return Attempt(
+        "timeout" if isinstance(error, AttemptTimeoutError) else "error", None, (now - began) * 1000
+    )
