@@ -1,0 +1,116 @@
+"""The real-time documents as pure functions: documents before, stored rows, documents after.
+
+A document carries the last offset it has applied of each partition, and a row at or before that offset
+changes nothing. So rows may be applied again after any crash, and in any split into batches, as long as the
+order within a partition is kept.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from core.clock import DAY, HOUR, MINUTE
+from core.events import WATCHED_BY
+from storage.interactions import LoggedInteraction
+from storage.serving_store import Document
+
+PROFILE_VIDEOS: Final = 2_000
+TRENDING_KEPT_MS: Final = DAY
+# An event that reaches us later than this says nothing about now: a backlog, or a data set of the past.
+TRENDING_FRESH_MS: Final = HOUR
+# One watching is one count: it begins with a view, and progress and completion would count it again.
+TRENDING_BY: Final = frozenset({"view", "like", "rating", "review"})
+
+Entry = list[Any]  # [video_id, occurred_ms, value or None], as it stands in the document
+
+
+def profiles_after(before: Mapping[str, Document], rows: Iterable[LoggedInteraction]) -> dict[str, Document]:
+    """The profile documents that change, by viewer.
+
+    Args:
+        before: documents of the rows' viewers, where there are any.
+        rows: stored interactions, in log order within a partition.
+    """
+    by_viewer: defaultdict[str, list[LoggedInteraction]] = defaultdict(list)
+    for row in rows:
+        if row.interaction.event_type in WATCHED_BY and row.interaction.video_id is not None:
+            by_viewer[row.interaction.user_id].append(row)
+    changed = {user_id: _profile(before.get(user_id), mine) for user_id, mine in by_viewer.items()}
+    return {user_id: document for user_id, document in changed.items() if document is not None}
+
+
+def trending_key(row: LoggedInteraction) -> str:
+    """The window a row is counted in: the minute of its receipt, one document for each partition."""
+    return f"{row.interaction.received_ms // MINUTE:010d}:{row.topic}:{row.partition}"
+
+
+def trending_expires_ms(key: str) -> int:
+    """When a window is a day old."""
+    return (int(key.partition(":")[0]) + 1) * MINUTE + TRENDING_KEPT_MS
+
+
+def trends(row: LoggedInteraction) -> bool:
+    """Whether a row counts for what is watched right now."""
+    event = row.interaction
+    fresh = event.received_ms - event.occurred_ms < TRENDING_FRESH_MS
+    return fresh and event.video_id is not None and event.event_type in TRENDING_BY
+
+
+def trending_after(before: Mapping[str, Document], rows: Iterable[LoggedInteraction]) -> dict[str, Document]:
+    """The trending windows that change, by key; rows as for `profiles_after`."""
+    after: dict[str, Document] = {}
+    for row in filter(trends, rows):
+        key = trending_key(row)
+        window = after.get(key) or before.get(key) or {"counts": {}, "offset": -1}
+        if row.offset <= window["offset"]:
+            continue
+        if key not in after:
+            window = {"counts": dict(window["counts"]), "offset": window["offset"]}
+            after[key] = window
+        video_id = row.interaction.video_id
+        window["counts"][video_id] = window["counts"].get(video_id, 0) + 1
+        window["offset"] = row.offset
+    return after
+
+
+def _profile(before: Document | None, rows: list[LoggedInteraction]) -> Document | None:
+    offsets: dict[str, int] = dict(before["offsets"]) if before else {}
+    watched: dict[str, Entry] = {entry[0]: entry for entry in before["watched"]} if before else {}
+    fresh = False
+    for row in rows:
+        place = f"{row.topic}:{row.partition}"
+        if row.offset <= offsets.get(place, -1):
+            continue
+        fresh = True
+        offsets[place] = row.offset
+        _watch(watched, row)
+    if not fresh:
+        return None
+    return {"watched": sorted(watched.values(), key=_age), "offsets": offsets}
+
+
+def _watch(watched: dict[str, Entry], row: LoggedInteraction) -> None:
+    """One entry a video: the newest time, and the newest value there is."""
+    event = row.interaction
+    video_id = str(event.video_id)
+    newer: Entry = [video_id, event.occurred_ms, _value(event.details)]
+    older = watched.get(video_id, newer)
+    if event.occurred_ms < older[1]:
+        newer, older = older, newer
+    watched[video_id] = [video_id, newer[1], older[2] if newer[2] is None else newer[2]]
+    if len(watched) > PROFILE_VIDEOS:
+        del watched[min(watched.values(), key=_age)[0]]
+
+
+def _value(details: Mapping[str, Any]) -> float | None:
+    """How much the viewer liked or saw: the rating, else the share watched (0 to 1), else nothing."""
+    if "rating" in details:
+        return float(details["rating"])
+    return details["watch_percentage"] / 100 if "watch_percentage" in details else None
+
+
+def _age(entry: Entry) -> tuple[int, str]:
+    # The id breaks ties, so that the order does not depend on how the rows came in batches.
+    return entry[1], entry[0]
