@@ -1,0 +1,119 @@
+"""`make bench-evaluation`: how long a look over a million exposures takes, from scratch and going on.
+
+Prints wall and CPU seconds and the largest memory; BENCH_URL names another database than a new
+SQLite file, BENCH_EXPOSURES another number.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from core.clock import HOUR, MINUTE
+from core.events import Interaction
+from core.exposures import Exposure
+from deploy.evaluation import ReleasePlan
+from deploy.evaluator import Evaluator
+from deploy.rows import DatabaseRows
+from storage.database import Database, open_database
+from storage.exposures import LoggedExposure, store_exposures
+from storage.interactions import LoggedInteraction, store_interactions
+from storage.migrate import migrate
+
+VIEWERS = 100_000
+START_MS = 1_700_000_000_000
+SPAN_MS = 24 * HOUR
+PLAN = ReleasePlan()
+
+
+def fill(database: Database, exposures: int) -> None:
+    """A day of a full ramp; a tenth of the requests is watched, half of these events name their request."""
+    random = np.random.default_rng(1)
+    times = START_MS + np.sort(random.integers(0, SPAN_MS, exposures))
+    users, buckets = random.integers(0, VIEWERS, exposures), random.random(VIEWERS)
+    for first in range(0, exposures, 20_000):
+        shown, watched = [], []
+        for number in range(first, min(first + 20_000, exposures)):
+            user, served_ms = int(users[number]), int(times[number])
+            stage = 1 + (served_ms - START_MS) * len(PLAN.ramp) // SPAN_MS
+            arm = "canary" if buckets[user] < PLAN.shares[stage - 1] else "main"
+            items = tuple(f"m{(user * 7 + number * 13 + k * 31) % 27_000}" for k in range(20))
+            shown.append(_exposure(number, user, served_ms, stage, arm, items))
+            if number % 10 == 0:
+                watched.append(_watched(number, user, served_ms, items[3]))
+        with database.begin() as connection:
+            store_exposures(connection, shown)
+            store_interactions(connection, watched)
+
+
+def _exposure(
+    number: int, user: int, served_ms: int, stage: int, arm: str, items: tuple[str, ...]
+) -> LoggedExposure:
+    exposure = Exposure(
+        request_id=f"{number:032x}",
+        user_id=f"user{user}",
+        served_ms=served_ms,
+        arm_assigned=arm,
+        arm_served=arm,
+        version="v2",
+        bundle_digest="sha256:" + "0" * 64,
+        release_id="bench",
+        stage=stage,
+        epoch=stage,
+        items=items,
+        latency_ms=float(number % 100),
+    )
+    return LoggedExposure("exposures", 0, number, 0, exposure)
+
+
+def _watched(number: int, user: int, served_ms: int, video_id: str) -> LoggedInteraction:
+    event = Interaction(
+        event_id=None,
+        user_id=f"user{user}",
+        video_id=video_id,
+        event_type="complete",
+        details={},
+        occurred_ms=served_ms,
+        received_ms=served_ms + 10 * MINUTE,
+        request_id=f"{number:032x}" if number % 20 else None,
+    )
+    return LoggedInteraction("interactions", 0, number, event)
+
+
+def measured(what: str, work: Callable[[], object]) -> None:
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{what:48} {wall:7.2f} s wall {cpu:7.2f} s CPU {megabytes:7.0f} MB at most")
+
+
+def main() -> None:
+    exposures = int(os.environ.get("BENCH_EXPOSURES", "1000000"))
+    with tempfile.TemporaryDirectory() as folder:
+        url = os.environ.get("BENCH_URL") or f"sqlite:///{Path(folder)}/bench.db"
+        migrate(url)
+        database = open_database(url)
+        measured(
+            f"filling in {exposures:,} exposures ({database.dialect})", lambda: fill(database, exposures)
+        )
+        evaluator, every = Evaluator(DatabaseRows(database)), PLAN.look_every_ms
+        last_ms = START_MS + SPAN_MS
+
+        def look(at_ms: int) -> Callable[[], object]:
+            return lambda: evaluator.look("bench", PLAN, START_MS, at_ms, at_ms)
+
+        measured("a look from scratch", look(last_ms - 2 * every))
+        measured("the look after it", look(last_ms - every))
+        measured("and the next", look(last_ms))
+        database.close()
+
+
+if __name__ == "__main__":
+    main()

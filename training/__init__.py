@@ -1,0 +1,1 @@
+"""Datasets, splits, trainers, offline evaluation and gate; writes model bundles."""
