@@ -1,0 +1,1 @@
+"""Releases: state machine, online evaluation, runtimes, schedule."""

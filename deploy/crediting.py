@@ -1,0 +1,104 @@
+"""Which request an event speaks for: the one it names, else the latest earlier one that showed the video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Objects = NDArray[np.object_]
+
+NOBODY = -1  # the viewer of an event who was never shown anything
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Requests:
+    """Answered requests in the order of (served_ms, request id), one row each.
+
+    `viewer` holds codes from 0; `items` the shown videos, as a sequence of ids or as the JSON text of one.
+    """
+
+    request_id: Objects
+    viewer: Ints
+    served_ms: Ints
+    items: Objects
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Events:
+    """What viewers did. `request_id` is None where an event names no request."""
+
+    viewer: Ints
+    video_id: Objects
+    request_id: Objects
+    received_ms: Ints
+
+    def take(self, chosen: NDArray[Any]) -> Events:
+        return Events(*(getattr(self, column.name)[chosen] for column in fields(self)))
+
+
+def credit(requests: Requests, events: Events, window_ms: int) -> Ints:
+    """For each event the row of the request it is credited to, -1 for none.
+
+    Credited is a request of the same viewer that showed the video and was served at most `window_ms` before
+    the event was received. An event that names a request is credited to that one or to none.
+    """
+    credited = np.full(events.viewer.size, -1, np.int64)
+    if not requests.viewer.size or not events.viewer.size:
+        return credited
+    named = np.array([request_id is not None for request_id in events.request_id], np.bool_)
+    credited[named] = _by_name(requests, events.take(named), window_ms)
+    credited[~named] = _by_history(requests, events.take(~named), window_ms)
+    return credited
+
+
+def shows(items: str | Sequence[str], video_id: str) -> bool:
+    """Whether a list of ids, or its JSON text, holds a video. Ids need no escapes in JSON (core.ids)."""
+    return f'"{video_id}"' in items if isinstance(items, str) else video_id in items
+
+
+def _by_name(requests: Requests, events: Events, window_ms: int) -> Ints:
+    rows = dict(zip(requests.request_id.tolist(), range(requests.request_id.size), strict=True))
+    row = np.array([rows.get(request_id, -1) for request_id in events.request_id], np.int64)
+    return np.where((row >= 0) & _speaks_for(requests, row, events, window_ms), row, -1)
+
+
+def _speaks_for(requests: Requests, row: Ints, events: Events, window_ms: int) -> Bools:
+    """Event by event: same viewer, in time, and the request in `row` showed the video."""
+    age = events.received_ms - requests.served_ms[row]
+    fits: Bools = (requests.viewer[row] == events.viewer) & (age >= 0) & (age <= window_ms)
+    candidates = np.flatnonzero(fits)
+    fits[candidates] = [
+        shows(items, video)
+        for items, video in zip(requests.items[row[candidates]], events.video_id[candidates], strict=True)
+    ]
+    return fits
+
+
+def _by_history(requests: Requests, events: Events, window_ms: int) -> Ints:
+    """Walks back through each viewer's requests, all events in step."""
+    credited = np.full(events.viewer.size, -1, np.int64)
+    if not events.viewer.size:
+        return credited
+    total = requests.viewer.size
+    order = np.argsort(requests.viewer, kind="stable")  # by viewer, then time
+    key = requests.viewer[order] * total + order
+    served_by_then = np.searchsorted(requests.served_ms, events.received_ms, side="right")
+    place = np.searchsorted(key, events.viewer * total + served_by_then) - 1
+    waiting = np.flatnonzero(place >= 0)
+    while waiting.size:
+        row, part = order[place[waiting]], events.take(waiting)
+        found = _speaks_for(requests, row, part, window_ms)
+        credited[waiting[found]] = row[found]
+        in_reach = (requests.viewer[row] == part.viewer) & (
+            part.received_ms - requests.served_ms[row] <= window_ms
+        )
+        waiting = waiting[in_reach & ~found]
+        place[waiting] -= 1
+        waiting = waiting[place[waiting] >= 0]
+    return credited

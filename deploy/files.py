@@ -1,0 +1,157 @@
+"""Exposures and interactions of other platforms, out of CSV or NDJSON files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from core.clock import parse_ms
+from core.errors import InvalidInputError
+from deploy.outcome_rows import ExposureColumns, InteractionColumns
+
+Cell = Callable[[Any], Any]
+_NEEDED: Final = object()
+
+
+def read_exposures(path: Path) -> ExposureColumns:
+    """A row for each answered request: request_id, user_id, served, arm, stage, items; the rest may be absent.
+
+    `served`: RFC 3339 or milliseconds; `arm`: the assigned one, main or canary; `items`: a list, or ids with
+    spaces between them. `arm_served`, `outcome` (ok, error, timeout, short), `latency_ms`, `forced`.
+
+    Raises:
+        InvalidInputError: names the file, the line and the column.
+    """
+    columns: dict[str, tuple[Cell, Any]] = {
+        "request_id": (_text, _NEEDED),
+        "user_id": (_text, _NEEDED),
+        "served": (_time, _NEEDED),
+        "arm": (_one_of("main", "canary"), _NEEDED),
+        "stage": (_whole, _NEEDED),
+        "items": (_ids, _NEEDED),
+        "arm_served": (_text, None),
+        "outcome": (_one_of("ok", "error", "timeout", "short"), "ok"),
+        "latency_ms": (float, 0.0),
+        "forced": (_truth, False),
+    }
+    read = _read(path, columns)
+    answered = [served or arm for served, arm in zip(read.pop("arm_served"), read["arm"], strict=True)]
+    return ExposureColumns(
+        arm_served=answered, arm_assigned=read.pop("arm"), served_ms=read.pop("served"), **read
+    )
+
+
+def read_interactions(path: Path) -> InteractionColumns:
+    """A row for each event: user_id, video_id, event_type, received; event_id, request_id, watch_percentage.
+
+    A row is a success where `event_type` is `complete` or `watch_percentage` at least 50.
+
+    Raises:
+        InvalidInputError: names the file, the line and the column.
+    """
+    columns: dict[str, tuple[Cell, Any]] = {
+        "user_id": (_text, _NEEDED),
+        "video_id": (_text, None),
+        "event_type": (_text, _NEEDED),
+        "received": (_time, _NEEDED),
+        "watch_percentage": (float, None),
+        "request_id": (_text, None),
+        "event_id": (_text, None),
+    }
+    read = _read(path, columns)
+    return InteractionColumns(received_ms=read.pop("received"), **read)
+
+
+def read_history(path: Path) -> dict[str, tuple[int, int]]:
+    """A row for each viewer before the release: user_id, requests, successes.
+
+    Raises:
+        InvalidInputError: names the file, the line and the column.
+    """
+    read = _read(
+        path, {"user_id": (_text, _NEEDED), "requests": (_whole, _NEEDED), "successes": (_whole, _NEEDED)}
+    )
+    counts = zip(read["requests"], read["successes"], strict=True)
+    return dict(zip(read["user_id"], counts, strict=True))
+
+
+def _read(path: Path, columns: Mapping[str, tuple[Cell, Any]]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {name: [] for name in columns}
+    for number, row in _rows(path):
+        for name, (cell, default) in columns.items():
+            value = row.get(name)
+            if value is None or value == "":
+                if default is _NEEDED:
+                    raise InvalidInputError(f"{path}, line {number}: no {name}")
+                found[name].append(default)
+                continue
+            try:
+                found[name].append(cell(value))
+            except (ValueError, TypeError, InvalidInputError) as error:
+                raise InvalidInputError(
+                    f"{path}, line {number}: {name} {str(value)[:80]!r}: {error}"
+                ) from None
+    return found
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Line numbers and rows; a file whose first character is `{` is NDJSON, any other CSV with a header."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            first = file.read(1)
+            file.seek(0)
+            if first != "{":
+                table = csv.DictReader(file)
+                yield from ((table.line_num, row) for row in table)
+                return
+            decode = msgspec.json.Decoder(dict[str, Any]).decode
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, _decoded(decode, line, f"{path}, line {number}")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInputError(f"cannot read {path}: {error}") from None
+
+
+def _decoded(decode: Callable[[str], dict[str, Any]], line: str, where: str) -> dict[str, Any]:
+    try:
+        return decode(line)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidInputError(f"{where}: {error}") from None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("must be a text")
+    return value
+
+
+def _whole(value: Any) -> int:
+    number = int(value)
+    if isinstance(value, bool | float) or number < 0:
+        raise ValueError("must be a whole number of at least 0")
+    return number
+
+
+def _time(value: Any) -> int:
+    return parse_ms(value) if isinstance(value, str) and not value.isdecimal() else _whole(value)
+
+
+def _truth(value: Any) -> bool:
+    return bool(_one_of("true", "false", "1", "0")(str(value).lower()) in {"true", "1"})
+
+
+def _ids(value: Any) -> tuple[str, ...]:
+    return tuple(map(_text, value)) if isinstance(value, list) else tuple(value.split())
+
+
+def _one_of(*words: str) -> Cell:
+    def cell(value: Any) -> str:
+        if value not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return str(value)
+
+    return cell
