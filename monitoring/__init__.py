@@ -1,0 +1,1 @@
+"""Prometheus, Alertmanager, Grafana, runbooks: files, and the checks that hold them true."""
