@@ -1,0 +1,63 @@
+"""`understudy evaluate`: the online evaluation over files, for releases that some other platform runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from core.clock import format_ms, parse_ms
+from core.errors import InvalidInputError
+from deploy.evaluation import ReleasePlan, Trail
+from deploy.evaluation import evaluate as take_looks
+from understudy.output import json_option, show
+from understudy.plans import read_plan
+
+a_file = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option(
+    "--plan", type=a_file, help="JSON file with the release plan.  [default: every parameter's default]"
+)
+@click.option(
+    "--exposures", type=a_file, required=True, help="CSV or NDJSON, a row for each answered request."
+)
+@click.option("--interactions", type=a_file, required=True, help="CSV or NDJSON, a row for each event.")
+@click.option("--before", type=a_file, help="CSV or NDJSON: user_id, requests, successes before the release.")
+@click.option(
+    "--started", help="When the canary got its first viewers (RFC 3339).  [default: the first exposure]"
+)
+@click.option("--until", help="The time of the last look (RFC 3339).  [default: when all have matured]")
+@json_option
+def evaluate(
+    plan: Path | None,
+    exposures: Path,
+    interactions: Path,
+    before: Path | None,
+    started: str | None,
+    until: str | None,
+    as_json: bool,
+) -> None:
+    """The decision trail of a release, up to the first look that decides, from files."""
+    from deploy.files import read_exposures, read_history, read_interactions
+    from deploy.outcomes import looks
+
+    chosen = read_plan(plan) if plan is not None else ReleasePlan()
+    shown, events = read_exposures(exposures), read_interactions(interactions)
+    if not len(shown.served_ms):
+        raise InvalidInputError(f"{exposures} holds no exposure")
+    started_ms = parse_ms(started) if started else int(min(shown.served_ms)) - 1
+    last_ms = int(max(shown.served_ms)) + chosen.horizon_ms + chosen.look_every_ms
+    until_ms = parse_ms(until) if until else min(last_ms, started_ms + chosen.max_duration_ms)
+    history = read_history(before) if before is not None else None
+    trail = take_looks(chosen, looks(chosen, shown, events, started_ms, until_ms, history), started_ms)
+    show(trail.to_json(), as_json, lambda: _told(trail))
+
+
+def _told(trail: Trail) -> list[str]:
+    if not trail.results:
+        return ["no look is due yet"]
+    last = trail.results[-1]
+    verdict = last.decision if last.is_verdict else "no verdict"
+    return [f"{format_ms(last.at_ms)}, look {last.look}: {verdict}", *last.reasons]
