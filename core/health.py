@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 Check = Callable[[], str | None]
+
+ALIVE: Final[Mapping[str, bool]] = {"alive": True}
+"""What `GET /livez` of every process answers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from flask import Flask, Response, request
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from werkzeug.exceptions import HTTPException
 
+from core.accept import prefers_text
 from core.clock import Clock
 from core.errors import DependencyError, InvalidInputError, NotFoundError
-from core.health import Check, readiness
+from core.health import ALIVE, Check, readiness
 from core.ids import check_id, new_id
 from core.lookup_query import LookupQuery, parse_lookup
 from core.metrics import CONTENT_TYPE, exposition
@@ -117,6 +118,9 @@ def _recommend_view(parts: ServiceParts) -> Callable[[str], Response]:
             raise
         outcomes["degraded" if answer.degraded else "ok"].inc()
         seconds.observe(perf_counter() - began)
+        if prefers_text(request.headers.get("Accept", "").encode("latin-1")):
+            ids = ",".join(item.video_id for item in answer.items)
+            return _answer(200, ids.encode(), "text/plain; charset=utf-8")
         return _answer(200, msgspec.json.encode(answer))
 
     return view
@@ -167,7 +171,7 @@ def _request_id(given: str | None) -> str:
 def _add_pages(app: Flask, parts: ServiceParts) -> None:
     @app.get("/livez")
     def livez() -> Response:
-        return _answer(200, b'{"alive":true}')
+        return _answer(200, msgspec.json.encode(ALIVE))
 
     @app.get("/readyz")
     def readyz() -> Response:

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import msgspec
 
 from core.errors import InvalidSettingError
-from core.health import Readiness
+from core.health import ALIVE, Readiness
 from core.metrics import CONTENT_TYPE
 from core.problems import PROBLEM_JSON, problem
 
@@ -29,7 +29,7 @@ def reader_pages(
         return (200 if found.ready else 503), JSON, msgspec.json.encode(found.as_json())
 
     return {
-        "/livez": lambda: (200, JSON, b'{"live":true}'),
+        "/livez": lambda: (200, JSON, msgspec.json.encode(ALIVE)),
         "/readyz": readyz,
         "/metrics": lambda: (200, CONTENT_TYPE, exposition()),
         "/version": lambda: (200, JSON, msgspec.json.encode({"service": "reader", "version": version})),
@@ -67,6 +67,12 @@ def _handler(pages: Mapping[str, Page]) -> type[BaseHTTPRequestHandler]:
         sys_version = ""
 
         def do_GET(self) -> None:
+            self.wfile.write(self._head())
+
+        def do_HEAD(self) -> None:
+            self._head()
+
+        def _head(self) -> bytes:
             page = pages.get(self.path.partition("?")[0])
             missing = (404, PROBLEM_JSON, problem(404, "there are /livez, /readyz, /metrics and /version"))
             status, content_type, body = page() if page else missing
@@ -74,7 +80,7 @@ def _handler(pages: Mapping[str, Page]) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            return body
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Probes come every few seconds: no access log."""

@@ -6,6 +6,7 @@ import logging
 import time
 from dataclasses import dataclass
 
+from core.accept import prefers_text
 from core.clock import Clock
 from core.errors import DependencyError, InvalidInputError
 from core.exposures import Exposure
@@ -28,8 +29,8 @@ from load_balancer.http import (
     Scope,
     Send,
     answer,
+    check_reads,
     header,
-    prefers_text,
     read_body,
 )
 from load_balancer.metrics import BalancerMetrics
@@ -54,8 +55,7 @@ class Recommend:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
-        if scope["method"] != "GET":
-            raise ProblemError(405, "only GET is taken here", (b"allow", b"GET"))
+        check_reads(scope)
         query = parse_target(scope)
         plan = self.plans.current
         if plan is None:
@@ -66,7 +66,8 @@ class Recommend:
         if served.refusal is not None:  # a wrong request is no exposure
             raise ProblemError(400, served.refusal, (b"x-request-id", request_id.encode()))
         await self._answer(scope, send, served, request_id)
-        self.exposures.add(exposure(plan, assigned, served, query, request_id, self.clock.now_ms()))
+        if scope["method"] == "GET":  # to HEAD nothing was shown
+            self.exposures.add(exposure(plan, assigned, served, query, request_id, self.clock.now_ms()))
         self._count(assigned, served, time.perf_counter() - began)
 
     async def _answer(self, scope: Scope, send: Send, served: Served, request_id: str) -> None:

@@ -45,6 +45,16 @@ async def answer_problem(send: Send, error: ProblemError) -> None:
     await answer(send, error.status, PROBLEM_JSON.encode(), error.body, *error.headers)
 
 
+def check_reads(scope: Scope) -> None:
+    """Let GET and HEAD pass; the server leaves out the body of an answer to HEAD.
+
+    Raises:
+        ProblemError: 405, another method.
+    """
+    if scope["method"] not in {"GET", "HEAD"}:
+        raise ProblemError(405, "only GET and HEAD are taken here", (b"allow", b"GET, HEAD"))
+
+
 def header(scope: Scope, name: bytes) -> bytes:
     """The first header of this lower-case name, or nothing."""
     headers: list[Header] = scope["headers"]
@@ -75,29 +85,3 @@ async def read_body(scope: Scope, receive: Receive, limit: int, timeout_s: float
                     return bytes(body)
     except TimeoutError:
         raise ProblemError(408, f"the body was not complete within {timeout_s:g} s") from None
-
-
-def prefers_text(accept: bytes) -> bool:
-    """Whether an Accept header ranks text/plain above application/json (RFC 9110, section 12.5.1)."""
-    if b"text/" not in accept.lower():
-        return False
-    ranks: dict[str, float] = {}
-    for part in accept.decode("latin-1").lower().split(","):
-        media, *parameters = (piece.strip() for piece in part.split(";"))
-        ranks[media] = _quality(parameters)
-    text = _rank(ranks, "text/plain", "text/*")
-    return text > 0 and text > _rank(ranks, "application/json", "application/*")
-
-
-def _rank(ranks: dict[str, float], *names: str) -> float:
-    return next((ranks[name] for name in (*names, "*/*") if name in ranks), 0.0)
-
-
-def _quality(parameters: list[str]) -> float:
-    for parameter in parameters:
-        if parameter.startswith("q="):
-            try:
-                return float(parameter[2:])
-            except ValueError:
-                return 0.0
-    return 1.0

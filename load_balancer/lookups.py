@@ -18,7 +18,7 @@ from core.traffic import Arm, TrafficPlan
 from load_balancer.answers import check_ids, encode, problem_detail
 from load_balancer.arms import Arms, Server
 from load_balancer.connection import Response, UpstreamError
-from load_balancer.http import JSON, RETRY_AFTER, ProblemError, Receive, Scope, Send, answer
+from load_balancer.http import JSON, RETRY_AFTER, ProblemError, Receive, Scope, Send, answer, check_reads
 from load_balancer.metrics import BalancerMetrics
 from load_balancer.plans import PlanPoller
 from load_balancer.proxy import SHORTEST_ATTEMPT_S, Deadlines
@@ -63,8 +63,7 @@ class Lookups:
     metrics: BalancerMetrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "GET":
-            raise ProblemError(405, "only GET is taken here", (b"allow", b"GET"))
+        check_reads(scope)
         query = parse_target(scope)
         plan = self.plans.current
         if plan is None:

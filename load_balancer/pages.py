@@ -10,7 +10,7 @@ from flask import Flask, Response
 from prometheus_client import CollectorRegistry
 from werkzeug.exceptions import HTTPException
 
-from core.health import Check, readiness
+from core.health import ALIVE, Check, readiness
 from core.metrics import CONTENT_TYPE, exposition
 from core.problems import PROBLEM_JSON, problem
 
@@ -38,7 +38,7 @@ def create_pages(parts: PageParts) -> Flask:
 
     @app.get("/livez")
     def livez() -> Response:
-        return _json(200, {"alive": True})
+        return _json(200, ALIVE)
 
     @app.get("/readyz")
     def readyz() -> Response:

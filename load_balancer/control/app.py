@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from core.clock import Clock
 from core.errors import DependencyError, NotFoundError, UnderstudyError
-from core.health import Check, readiness
+from core.health import ALIVE, Check, readiness
 from core.metrics import CONTENT_TYPE, exposition
 from core.problems import PROBLEM_JSON, problem
 from load_balancer.control import pages
@@ -113,7 +113,7 @@ def _add_api(app: Flask, reader: Reader, clock: Clock) -> None:
 def _add_health(app: Flask, checks: dict[str, Check], registry: CollectorRegistry, version: str) -> None:
     @app.get("/livez")
     def livez() -> Response:
-        return _json(200, {"alive": True})
+        return _json(200, ALIVE)
 
     @app.get("/readyz")
     def readyz() -> Response:

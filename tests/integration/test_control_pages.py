@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from core.health import ALIVE
 from core.metrics import new_registry
 from load_balancer.control.app import create_control
 from load_balancer.control.metrics import ReleaseCollector
@@ -174,7 +175,7 @@ def test_home_leads_to_the_releases_whatever_the_host(client: FlaskClient) -> No
 
 
 def test_health_metrics_and_version(client: FlaskClient) -> None:
-    assert client.get("/livez").json == {"alive": True}
+    assert client.get("/livez").json == ALIVE
     assert client.get("/readyz").json == {"ready": True, "problems": {}}
     assert client.get("/version").json == {"service": "control", "version": "1.2.3"}
     text = client.get("/metrics").text

@@ -13,6 +13,7 @@ import urllib3
 
 from core.clock import SystemClock
 from core.events import TOPIC_INTERACTIONS
+from core.health import ALIVE
 from ingest.audit import audit
 from ingest.loading import HistoryRow, load_history
 from tests.ingest_platform import Platform, platform
@@ -71,7 +72,9 @@ def test_the_process_reads_tells_how_it_is_and_ends_cleanly_on_sigterm(here: Pla
         here.log.append(TOPIC_INTERACTIONS, messages(range(100), SystemClock().now_ms() - 1_000))
         wait_until(lambda: len(here.rows()) == 100, what="100 rows")
         wait_until(lambda: b'result="stored",topic="user_interactions"} 100.0' in get(port, "/metrics").data)
-        assert get(port, "/livez").json() == {"live": True}
+        assert get(port, "/livez").json() == ALIVE
+        head = urllib3.request("HEAD", f"http://127.0.0.1:{port}/readyz")
+        assert (head.status, head.data) == (200, b"")
         assert get(port, "/version").json()["service"] == "reader"
         assert get(port, "/elsewhere").status == 404
         assert b'understudy_reader_lag_records{topic="user_interactions"}' in get(port, "/metrics").data

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from core.clock import ManualClock
 from core.errors import DependencyError, InvalidInputError, NotFoundError
+from core.health import ALIVE
 from core.lookup_query import LookupQuery
 from inference.lookups import FoundVideo
 from inference.profiles import ProfileRead
@@ -103,6 +104,19 @@ def test_every_parameter_reaches_the_recommender() -> None:
     assert answer.json["items"][0]["explanation"] == {"als": 0.5}
 
 
+def test_plain_text_is_the_ids_joined_by_commas() -> None:
+    answer = Stage().client.get("/recommend/u1?count=3", headers={"Accept": "text/plain"})
+    assert (answer.text, answer.content_type) == ("m0,m1,m2", "text/plain; charset=utf-8")
+
+
+@pytest.mark.parametrize("path", ["/recommend/u1", "/search?q=x", "/trending", "/livez", "/version"])
+def test_head_is_answered_as_get_without_a_body(path: str) -> None:
+    client = Stage().client
+    asked, whole = client.head(path), client.get(path, headers={REQUEST_ID: "r1"})
+    assert (asked.status_code, asked.data) == (200, b"")
+    assert asked.content_type == whole.content_type
+
+
 def test_without_a_request_id_one_is_made() -> None:
     answer = Stage().client.get("/recommend/u1")
     assert answer.json is not None
@@ -178,7 +192,7 @@ def test_a_failure_is_a_problem_without_a_trace_of_the_inside() -> None:
 
 def test_pages() -> None:
     stage = Stage()
-    assert stage.client.get("/livez").status_code == 200
+    assert stage.client.get("/livez").json == ALIVE
     assert stage.client.get("/readyz").status_code == 200
     assert stage.client.get("/version").json == {
         "service": "inference",

@@ -227,11 +227,17 @@ def test_a_wrong_request_is_400_and_no_exposure() -> None:
     assert outcome.exposures == []
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
 def test_other_methods_are_405(method: str) -> None:
     recommend, events = play(Request(method, "/recommend/u1"), Request("GET", "/events")).answers
-    assert (recommend.status, recommend.headers["allow"]) == (405, "GET")
+    assert (recommend.status, recommend.headers["allow"]) == (405, "GET, HEAD")
     assert (events.status, events.headers["allow"]) == (405, "POST")
+
+
+def test_head_is_answered_as_get_and_shows_nothing() -> None:
+    outcome = play(Request("HEAD", "/recommend/u1"))
+    assert (outcome.answers[0].status, outcome.exposures) == (200, [])
+    assert outcome.answers[0].headers["content-type"] == "application/json"
 
 
 def test_everything_else_is_a_page() -> None:

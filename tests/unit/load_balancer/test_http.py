@@ -1,4 +1,4 @@
-"""Reading bodies within limits, and content negotiation."""
+"""Reading bodies within limits."""
 
 import asyncio
 from collections.abc import Iterable, MutableMapping
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from load_balancer.http import GoneError, ProblemError, prefers_text, read_body
+from load_balancer.http import GoneError, ProblemError, read_body
 
 
 def read(messages: Iterable[dict[str, Any]], *headers: tuple[bytes, bytes], limit: int = 10) -> bytes:
@@ -50,26 +50,3 @@ def test_a_body_that_does_not_end_is_408() -> None:
 def test_a_client_that_goes_away_gets_no_answer() -> None:
     with pytest.raises(GoneError):
         read([part(b"abc", more=True), {"type": "http.disconnect"}])
-
-
-@pytest.mark.parametrize(
-    ("accept", "text"),
-    [
-        ("", False),
-        ("*/*", False),
-        ("application/json", False),
-        ("text/plain", True),
-        ("text/*", True),
-        ("TEXT/PLAIN; charset=utf-8", True),
-        ("text/plain, application/json", False),
-        ("text/plain, application/json;q=0.5", True),
-        ("text/plain;q=0.4, application/json;q=0.5", False),
-        ("text/plain;q=0", False),
-        ("text/plain;q=x", False),
-        ("text/html, */*;q=0.1", False),
-        ("text/plain, */*;q=0.1", True),
-        (";;,,text/", False),
-    ],
-)
-def test_plain_text_for_those_who_prefer_it(accept: str, text: bool) -> None:
-    assert prefers_text(accept.encode()) is text

@@ -6,6 +6,7 @@ import re
 from flask.testing import FlaskClient
 from prometheus_client import CollectorRegistry
 
+from core.health import ALIVE
 from load_balancer.metrics import BalancerMetrics
 from load_balancer.openapi import document
 from load_balancer.pages import PageParts, create_pages
@@ -23,7 +24,7 @@ def client(problem: str | None = None) -> FlaskClient:
 def test_alive_and_ready_are_different_questions() -> None:
     assert client().get("/readyz").status_code == 200
     waiting = client("no plan yet")
-    assert waiting.get("/livez").status_code == 200
+    assert waiting.get("/livez").json == ALIVE
     answer = waiting.get("/readyz")
     assert (answer.status_code, answer.json) == (
         503,
