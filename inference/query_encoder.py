@@ -1,7 +1,8 @@
-"""The encoder of text searches, opened at the first one: it takes 150 MB, and most processes never need it."""
+"""The encoder of text searches: opened at the start, or at a later search if it is exported only then."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -22,6 +23,11 @@ class QueryEncoder:
         self._open = open_encoder
         self._opening = threading.Lock()
         self._encoder: Encoder | None = None
+
+    def warm(self) -> None:
+        """Open it and encode once, so that no search waits for it; where there is none, go on without."""
+        with contextlib.suppress(DependencyError):
+            self.encode("warm-up")
 
     def encode(self, text: str) -> Vectors:
         """The unit vector (d,) of a text.

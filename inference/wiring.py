@@ -49,6 +49,7 @@ def build_inference(settings: InferenceSettings, platform: PlatformSettings, ver
     first = recommender.model.catalogue.video_ids[0]
     recommender.recommend(Request("warm-up", context_video=first), None, live.current, clock.now_ms())
     encoder = QueryEncoder(lambda: OnnxEncoder(platform.encoders, recommender.model.manifest.encoder_digest))
+    encoder.warm()
     return create_app(
         ServiceParts(
             version=version,

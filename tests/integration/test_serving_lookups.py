@@ -11,6 +11,7 @@ import pytest
 from tests.serving import Running, Stage, http_get, open_stage
 from tests.small_encoder import HIDDEN, small_onnx, write_weights
 from tests.small_model import publish_small, videos
+from tests.support import children_of
 from vectordb.encoder import Vectors
 from vectordb.exported import folder_of
 from vectordb.onnx_encoder import OnnxModel
@@ -62,8 +63,9 @@ def test_a_search_needs_its_encoder_and_nothing_else_does(
     stage: Stage, encoder: tuple[SmallEncoder, Path]
 ) -> None:
     service, canary, balancer = stage.running
-    refused = told(balancer, "/search?q=horror", 503)
-    assert "encoder is missing" in str(refused["detail"])
+    for running in (service, balancer):
+        assert http_get(f"{running.url}/search?q=horror").headers["retry-after"] == "1"
+        assert "encoder is missing" in str(told(running, "/search?q=horror", 503)["detail"])
     assert all(http_get(f"{running.url}/readyz").status == 200 for running in stage.running)
     assert told(balancer, "/recommend/u00?count=3")["arm"] in {"main", "canary"}
 
@@ -77,6 +79,16 @@ def test_a_search_needs_its_encoder_and_nothing_else_does(
     assert {key: value for key, value in found.items() if key != "arm"} == told(service, search)
     assert all(int(video[1:]) % 2 == 0 for video in ids(told(canary, "/search?q=night&genre=comedy")))
     assert folder_of(stage.platform.encoders, encoder[0].digest).is_dir()
+
+
+def test_a_process_that_is_ready_has_its_encoder_open(stage: Stage) -> None:
+    # The test above has exported it: a search of 600 ms, the load balancer's patience, opens none.
+    started = stage.inference("v2")
+    (worker,) = children_of(started.process.pid)
+    assert "onnxruntime" in Path(f"/proc/{worker}/maps").read_text()
+    assert ids(told(started, "/search?q=horror&count=1"))
+    stage.running.remove(started)
+    assert started.terminate() == 0
 
 
 def test_similar_videos(stage: Stage) -> None:
