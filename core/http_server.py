@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import mmap
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
 
@@ -20,9 +23,53 @@ class RootLogger(Logger):  # type: ignore[misc]  # gunicorn is not typed
         self.error_log.setLevel(logging.INFO)
 
 
+class Drain:
+    """The time between SIGTERM and the close of the listening socket: not ready any more, still answering.
+
+    Whoever sends us viewers looks at /readyz and has that long to send them elsewhere. Made before the fork,
+    begun in the parent, seen by every worker. A reload is none: the next worker is there before the old one goes.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._begun = mmap.mmap(-1, 1)  # one byte, shared with the processes forked from now on
+
+    def begin(self) -> None:
+        self._begun[0] = 1
+
+    def problem(self) -> str | None:
+        """A check for /readyz."""
+        return "it is stopping" if self._begun[0] else None
+
+
+class _DrainingArbiter(Arbiter):  # type: ignore[misc]
+    """The parent of the workers. On SIGTERM it drains before it stops them; a second SIGTERM stops them at once."""
+
+    def __init__(self, app: BaseApplication, drain: Drain) -> None:
+        super().__init__(app)
+        self._drain = drain
+        self._drained_at: float | None = None
+
+    def handle_term(self) -> None:
+        if self._drained_at is not None or not self._drain.seconds:
+            raise StopIteration  # gunicorn's word for: stop gracefully
+        self._drain.begin()
+        self._drained_at = monotonic() + self._drain.seconds
+        self.log.info("not ready any more, stopping in %g s", self._drain.seconds)
+
+    def wait_for_signals(self, timeout: float = 1.0) -> Any:
+        if self._drained_at is None:
+            return super().wait_for_signals(timeout)
+        left = self._drained_at - monotonic()
+        if left <= 0:
+            raise StopIteration
+        return super().wait_for_signals(min(timeout, left))
+
+
 class _Application(BaseApplication):  # type: ignore[misc]
-    def __init__(self, build: Callable[[], object], options: Mapping[str, Any]) -> None:
+    def __init__(self, build: Callable[[], object], drain: Drain, options: Mapping[str, Any]) -> None:
         self._build = build
+        self._drain = drain
         self._options = options
         super().__init__()
 
@@ -32,6 +79,9 @@ class _Application(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> object:
         return self._build()
+
+    def run(self) -> None:
+        _DrainingArbiter(self, self._drain).run()
 
 
 # What every service of ours shares.
@@ -54,9 +104,10 @@ _COMMON: Mapping[str, Any] = {
 }
 
 
-def serve(build: Callable[[], object], **options: Any) -> None:
+def serve(build: Callable[[], object], drain: Drain | None = None, **options: Any) -> None:
     """Fork the workers, call `build` in each of them, and serve what it returns until SIGTERM.
 
+    `drain` is for services whose /readyz somebody heeds; without one the listening socket closes at once.
     `options` are gunicorn's settings by name. Returns never: the process exits with gunicorn's code.
     """
-    _Application(build, {**_COMMON, **options}).run()
+    _Application(build, drain or Drain(0), {**_COMMON, **options}).run()

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from math import ceil
 
-from core.http_server import serve
+from core.descriptors import allow_descriptors
+from core.http_server import Drain, serve
 from core.logging import set_up_logging
 from core.settings import PlatformSettings
 from load_balancer.application import Balancer
 from load_balancer.settings import BalancerSettings
 from load_balancer.wiring import build_balancer
+from load_balancer.worker import Worker
+
+# Beside the connections: SQL, the event log, the metrics' pages, logs.
+OWN_DESCRIPTORS = 100
 
 
 def run(settings: BalancerSettings, platform: PlatformSettings) -> None:
-    """Serve until SIGTERM; requests in flight finish, exposures are flushed. Exits the process."""
+    """Serve until SIGTERM; requests in flight finish, exposures are flushed. Exits the process.
+
+    Raises:
+        InvalidSettingError: this machine does not allow as many open connections as the settings ask for.
+    """
     set_up_logging(platform.log_level)
+    allow_descriptors(settings.connections + 2 * settings.arm_requests + OWN_DESCRIPTORS)
+    drain = Drain(settings.drain_ms / 1000)
     serve(
-        lambda: build_balancer(settings, platform),
+        lambda: build_balancer(settings, platform, drain.problem),
+        drain,
         bind=f"{settings.host}:{settings.port}",
         proc_name="understudy-balancer",
-        worker_class="asgi",
+        worker_class=Worker,
+        worker_connections=settings.connections,
         # One event loop keeps one core busy, at some 5,000 requests a second. More cores: more load balancers,
         # on ports of their own; they share nothing but the plan.
         workers=1,

@@ -27,6 +27,10 @@ class BalancerSettings(Settings):
     arm_requests: int = Field(
         128, ge=1, le=10_000, description="requests at once to one arm; beyond it, it counts as busy"
     )
+    # A connection costs some 20 KB; one more than this is answered 503 at once instead of taking memory.
+    connections: int = Field(
+        2000, ge=10, le=100_000, description="viewers' connections at once; one more is turned away with 503"
+    )
     exposure_buffer: int = Field(
         50_000,
         ge=500,
@@ -37,6 +41,13 @@ class BalancerSettings(Settings):
     # connections: nothing else ends them.
     keepalive_s: int = Field(
         5, ge=1, le=75, description="after how many idle seconds a viewer's connection is closed"
+    )
+    # Whatever sends viewers here looks at /readyz every second or two.
+    drain_ms: int = Field(
+        2_000,
+        ge=0,
+        le=120_000,
+        description="after SIGTERM: how long it still answers, but not ready, so that viewers are sent elsewhere",
     )
     events_ms: int = Field(
         3_000,

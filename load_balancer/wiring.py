@@ -11,6 +11,7 @@ from a2wsgi import WSGIMiddleware
 
 from core.clock import SystemClock
 from core.events import TOPIC_INTERACTIONS
+from core.health import Check
 from core.metrics import new_registry
 from core.settings import PlatformSettings
 from core.traffic import TrafficPlan
@@ -36,7 +37,7 @@ PAGE_THREADS = 4
 FIRST_PLAN_S = 5.0
 
 
-def build_balancer(settings: BalancerSettings, platform: PlatformSettings) -> Balancer:
+def build_balancer(settings: BalancerSettings, platform: PlatformSettings, stopping: Check) -> Balancer:
     """Called in the worker, after the fork. Nothing runs before `Balancer.start`."""
     clock = SystemClock()
     package = _package_version()
@@ -68,7 +69,7 @@ def build_balancer(settings: BalancerSettings, platform: PlatformSettings) -> Ba
     for end in (store.close, log.close, plans.stop, exposures.stop, commits.stop, arms.close):
         ending.callback(end)
 
-    checks = {"traffic_plan": plans.problem}
+    checks = {"traffic_plan": plans.problem, "process": stopping}
     pages = create_pages(PageParts(metrics.registry, checks, describe, openapi.document(package)))
     return Balancer(
         recommend=Recommend(plans, arms, Proxy(arms, deadlines, random.Random()), exposures, metrics, clock),

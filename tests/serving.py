@@ -101,8 +101,12 @@ class Stage:
     def balancer(self, *, ready: bool = True, port: int | None = None, **environment: str) -> Running:
         """A load balancer; `environment` are settings, as in UNDERSTUDY_BALANCER_EVENTS_MS."""
         port = port or free_port()
-        # An idle connection of a test's client should not hold up the end.
-        settings = {"UNDERSTUDY_BALANCER_KEEPALIVE_S": "1", **environment}
+        # Neither an idle connection of a test's client nor anybody who looks at /readyz holds up the end.
+        settings = {
+            "UNDERSTUDY_BALANCER_KEEPALIVE_S": "1",
+            "UNDERSTUDY_BALANCER_DRAIN_MS": "0",
+            **environment,
+        }
         balancer = self.start("balancer", port, ["-c", BALANCE, str(self.home), str(port)], **settings)
         if ready:
             wait_until(balancer.ready, 20, "the load balancer")
