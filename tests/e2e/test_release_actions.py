@@ -98,6 +98,26 @@ def test_what_is_opened_and_written_outlives_the_refresh(browser: Any, stage: St
     assert browser.execute_script("return document.querySelector('#reason').value") == "half a sen"
 
 
+def test_a_part_that_is_new_leaves_what_is_being_written(browser: Any, tmp_path: Path) -> None:
+    stage = make_stage(tmp_path, script=Audience(rates=(0.2, 0.2)))
+    stage.publish("v1", "v2")
+    stage.manager.start("v1")
+    stage.manager.start("v2")
+    with served(create_control(stage.database, stage.clock, new_registry("control"), token=TOKEN)) as address:
+        sign_in(browser, stage, address)
+        assert not browser.find_elements("css selector", "[data-part=stages]")
+        browser.find_element("css selector", "#reason").send_keys("half a sen")
+        stage.pass_looks(3)
+        wait_for(browser, "[data-part=stages]")
+        focused(browser, "#reason").send_keys("tence")
+        assert browser.execute_script("return document.querySelector('#reason').value") == "half a sentence"
+        order = "return [...document.querySelectorAll('[data-part]')].map((part) => part.dataset.part)"
+        grown = browser.execute_script(order)
+        browser.refresh()
+        assert browser.execute_script(order) == grown, "each part where a new page would have it"
+        show(browser, "about:blank")
+
+
 def test_a_wrong_token_says_so_and_gives_another_try(browser: Any, stage: Stage, address: str) -> None:
     from selenium.webdriver.common.keys import Keys
 

@@ -82,6 +82,15 @@ def test_labels_of_a_plot_lie_on_it_and_not_on_each_other(browser: Any, stage: S
         assert labels_in_the_way(browser) == []
 
 
+@pytest.mark.parametrize("width", [WIDE, PHONE])
+def test_no_column_of_a_table_is_out_of_sight(browser: Any, stage: Stage, address: str, width: int) -> None:
+    show(browser, release_address(stage, address), width)
+    hidden = (
+        "return [...document.querySelectorAll('.scroll')].map((box) => box.scrollWidth - box.clientWidth)"
+    )
+    assert browser.execute_script(hidden) == [0, 0]
+
+
 def test_the_keyboard_reaches_everything(browser: Any, stage: Stage, address: str) -> None:
     from selenium.webdriver.common.keys import Keys
 
