@@ -1,4 +1,4 @@
-"""Error rates and delays of whole simulated releases: the short form of `make simulate-evaluation`.
+"""F41: error rates and delays of whole simulated releases: the short form of `make simulate-evaluation`.
 
 The world is smaller than the one of docs/online-evaluation.md (4,000 viewers, base rate 0.2) and looks are a
 quarter of an hour apart; ramp, day and night, returning viewers and every process are there. Seeds are fixed.
