@@ -209,7 +209,7 @@ def test_f43_decisions_ask_neither_prometheus_nor_slack(
 def test_f45_a_killed_instance_is_started_again_by_the_next_tick(tmp_path: Path) -> None:
     (tmp_path / "bundles").mkdir()
     runtime = ProcessRuntime(
-        tmp_path, lambda version, port: [sys.executable, FAKE, str(tmp_path), version, str(port)], ready_s=30
+        tmp_path, lambda version, port: [sys.executable, FAKE, str(tmp_path), version, str(port)], ready_s=60
     )
     stage = make_stage(tmp_path, script=Script(), runtime=FakeRuntime())
     stage.publish("v1")
@@ -219,7 +219,7 @@ def test_f45_a_killed_instance_is_started_again_by_the_next_tick(tmp_path: Path)
         (before,) = runtime.instances()
         assert before.pid is not None
         os.kill(before.pid, signal.SIGKILL)  # what the kernel does to a process that takes too much memory
-        wait_until(lambda: not runtime.instances()[0].alive, 10, "its death")
+        wait_until(lambda: not runtime.instances()[0].alive, what="its death")
         manager.tick()
         (after,) = runtime.instances()
         assert (after.alive, after.url, after.pid != before.pid) == (True, before.url, True)
