@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,8 @@ from deploy.outcome_rows import ExposureColumns, InteractionColumns
 
 Cell = Callable[[Any], Any]
 _NEEDED: Final = object()
+_LARGEST: Final = 2**53  # beyond, sums of whole numbers are no longer exact
+_LAST_MS: Final = 253_402_300_799_999  # of the year 9999
 
 
 def read_exposures(path: Path) -> ExposureColumns:
@@ -35,7 +38,7 @@ def read_exposures(path: Path) -> ExposureColumns:
         "items": (_ids, _NEEDED),
         "arm_served": (_text, None),
         "outcome": (_one_of("ok", "error", "timeout", "short"), "ok"),
-        "latency_ms": (float, 0.0),
+        "latency_ms": (_measure, 0.0),
         "forced": (_truth, False),
     }
     read = _read(path, columns)
@@ -58,7 +61,7 @@ def read_interactions(path: Path) -> InteractionColumns:
         "video_id": (_text, None),
         "event_type": (_text, _NEEDED),
         "received": (_time, _NEEDED),
-        "watch_percentage": (float, None),
+        "watch_percentage": (_measure, None),
         "request_id": (_text, None),
         "event_id": (_text, None),
     }
@@ -86,7 +89,8 @@ def _read(path: Path, columns: Mapping[str, tuple[Cell, Any]]) -> dict[str, list
             value = row.get(name)
             if value is None or value == "":
                 if default is _NEEDED:
-                    raise InvalidInputError(f"{path}, line {number}: no {name}")
+                    there = "" if name in row else f"; there are {', '.join(map(str, row))}"
+                    raise InvalidInputError(f"{path}, line {number}: no {name}{there[:200]}")
                 found[name].append(default)
                 continue
             try:
@@ -104,6 +108,8 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             first = file.read(1)
             file.seek(0)
+            if first == "[":
+                raise InvalidInputError(f"{path} is one JSON array; needed are objects, one a line")
             if first != "{":
                 table = csv.DictReader(file)
                 yield from ((table.line_num, row) for row in table)
@@ -131,13 +137,23 @@ def _text(value: Any) -> str:
 
 def _whole(value: Any) -> int:
     number = int(value)
-    if isinstance(value, bool | float) or number < 0:
-        raise ValueError("must be a whole number of at least 0")
+    if isinstance(value, bool | float) or not 0 <= number < _LARGEST:
+        raise ValueError(f"must be a whole number from 0 to {_LARGEST - 1}")
+    return number
+
+
+def _measure(value: Any) -> float:
+    number = float(value)
+    if isinstance(value, bool) or not math.isfinite(number) or number < 0:
+        raise ValueError("must be a finite number of at least 0")
     return number
 
 
 def _time(value: Any) -> int:
-    return parse_ms(value) if isinstance(value, str) and not value.isdecimal() else _whole(value)
+    at_ms = parse_ms(value) if isinstance(value, str) and not value.isdecimal() else _whole(value)
+    if at_ms > _LAST_MS:
+        raise ValueError("is after the year 9999: milliseconds are needed")
+    return at_ms
 
 
 def _truth(value: Any) -> bool:

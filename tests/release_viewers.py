@@ -14,11 +14,12 @@ REQUEST_MS = 20
 
 
 class Viewers:
-    """Plays requests into the store: 400 viewers, one in ten canary; a third of the requests are watched."""
+    """Plays requests into the store: 400 viewers, 40 of them canary's; a third of the requests are watched."""
 
-    def __init__(self, database: Database, release_id: str) -> None:
+    def __init__(self, database: Database, release_id: str, canary_viewers: int = 40) -> None:
         self.database = database
         self.release_id = release_id
+        self.canary_viewers = canary_viewers
         self.number = 0
         self.random = random.Random(1)
 
@@ -26,7 +27,7 @@ class Viewers:
         shown, watched = [], []
         for served_ms in range(since_ms, until_ms, REQUEST_MS):
             self.number += 1
-            arm = "canary" if self.number * 7 % 400 < 40 else "main"
+            arm = "canary" if self.number * 7 % 400 < self.canary_viewers else "main"
             shown.append(self._exposure(served_ms, arm))
             if self.random.random() < 0.33 and (watched_by_canary or arm == "main"):
                 watched.append(self._interaction(served_ms))

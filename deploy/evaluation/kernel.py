@@ -39,6 +39,7 @@ class State:
     looks: int = 0
     stage: int = 0  # the latest that data came from
     stage_since_ms: int = 0
+    heard_ms: int | None = None  # the latest look with rows
     used_up: bool = False
 
     @classmethod
@@ -95,11 +96,27 @@ def _move(state: State, look: Look) -> State:
     )
     stage = max(state.stage, latest)
     since = look.at_ms if stage > state.stage else state.stage_since_ms
-    return replace(state, at_ms=look.at_ms, looks=state.looks + 1, stage=stage, stage_since_ms=since)
+    heard = look.at_ms if look.served.viewer.size or look.matured.viewer.size else state.heard_ms
+    return replace(
+        state,
+        at_ms=look.at_ms,
+        looks=state.looks + 1,
+        stage=stage,
+        stage_since_ms=since,
+        heard_ms=heard,
+    )
+
+
+def _blind_ms(plan: ReleasePlan, state: State, look: Look) -> int:
+    """As the look says; where it says nothing, how long rows have stayed away that had come before."""
+    if look.blind_ms is not None:
+        return look.blind_ms
+    silent_ms = 0 if state.heard_ms is None else look.at_ms - state.heard_ms
+    return silent_ms if silent_ms > plan.stale_after_ms else 0
 
 
 def _result(plan: ReleasePlan, state: State, look: Look, measures: Measures) -> LookResult:
-    facts = _facts(state, look, measures)
+    facts = _facts(plan, state, look, measures)
     decision = decide(plan, facts)
     evidence = _evidence(plan, measures)
     theta, low, high = _interval(plan, state.constants, measures)
@@ -112,7 +129,7 @@ def _result(plan: ReleasePlan, state: State, look: Look, measures: Measures) -> 
         next_stage=_next_stage(state.stage, decision),
         decision=decision,
         reasons=reasons(plan, facts, decision, evidence, comparison(theta, low, high), look.abort),
-        main_only=decision == "invalid" or (decision == "hold" and look.blind_ms >= plan.main_only_after_ms),
+        main_only=decision == "invalid" or (decision == "hold" and facts.blind_ms >= plan.main_only_after_ms),
         theta=theta,
         theta_unadjusted=None if theta is None else float(measures.estimate.plain[0]),
         se=None if theta is None else 1 / math.sqrt(information),
@@ -136,7 +153,7 @@ def _next_stage(stage: int, decision: Decision) -> int | None:
     return stage + 1 if decision == "step_ramp" else None
 
 
-def _facts(state: State, look: Look, measures: Measures) -> Facts:
+def _facts(plan: ReleasePlan, state: State, look: Look, measures: Measures) -> Facts:
     canary, main = _arm(state.tally, _CANARY), _arm(state.tally, _MAIN)
     return Facts(
         elapsed_ms=state.at_ms - state.started_ms,
@@ -151,7 +168,7 @@ def _facts(state: State, look: Look, measures: Measures) -> Facts:
         log_non_inferiority=float(measures.non_inferiority[0]),
         log_guardrails=tuple(float(value) for value in measures.guardrails[0]),
         log_sample_ratio=float(measures.sample_ratio[0]),
-        blind_ms=look.blind_ms,
+        blind_ms=_blind_ms(plan, state, look),
         aborted=bool(look.abort),
     )
 

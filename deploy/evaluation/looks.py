@@ -93,15 +93,16 @@ class Before:
 class Look:
     """Everything that became known between two points of the grid.
 
-    `blind_ms`: for how long, at `at_ms`, nothing had been heard (0: the data are fresh). `abort`: why a person
-    ended the release; empty: nobody did.
+    `blind_ms`: for how long, at `at_ms`, nothing had been heard (0: the data are fresh). None: since the last
+    look with rows, once that is longer than the plan's `stale_after_ms`. `abort`: why a person ended the
+    release; empty: nobody did.
     """
 
     at_ms: int
     matured: Matured = field(default_factory=Matured)
     served: Served = field(default_factory=Served)
     before: Before = field(default_factory=Before)
-    blind_ms: int = 0
+    blind_ms: int | None = None
     abort: str = ""
 
 

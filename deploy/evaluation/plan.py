@@ -186,6 +186,7 @@ _AT_LEAST: Final[dict[str, int]] = {
     "first_success_requests": 1,
     "guardrail_requests": 1,
 }
+_MOST_RATIO_POINTS: Final = 10_000
 _POSITIVE: Final = (
     "harm_information",
     "non_inferiority_information",
@@ -224,6 +225,8 @@ def _check_fields(plan: ReleasePlan) -> None:
             raise _refuse(name, getattr(plan, name), "must be greater than 0")
     for name, least in _AT_LEAST.items():
         _whole(name, getattr(plan, name), least)
+    if plan.ratio_points > _MOST_RATIO_POINTS:
+        raise _refuse("ratio_points", plan.ratio_points, f"must be at most {_MOST_RATIO_POINTS}")
     if not plan.ratio_smallest < plan.ratio_largest:
         raise _refuse("ratio_largest", plan.ratio_largest, f"ratio_smallest is {plan.ratio_smallest!r}")
     if not plan.cuped_successes < plan.cuped_requests:

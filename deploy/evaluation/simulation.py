@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,21 +88,50 @@ class Releases:
         return sum(one == decision for one in self.decision), len(self.decision)
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A batch of releases with its own random numbers, which some process runs."""
+
+    plan: ReleasePlan
+    world: World
+    releases: int
+    seed: np.random.SeedSequence
+    stop: bool
+    series: bool
+
+
+# Runs each job and gives the results in their order: `map`, or the `map` of a pool of processes.
+Each = Callable[[Callable[[Job], Releases], Iterable[Job]], Iterable[Releases]]
+
+
 def simulate(
-    plan: ReleasePlan, world: World, releases: int, seed: int, *, stop: bool = True, series: bool = False
+    plan: ReleasePlan,
+    world: World,
+    releases: int,
+    seed: int,
+    *,
+    stop: bool = True,
+    series: bool = False,
+    each: Each = map,
 ) -> Releases:
     """Run releases from start to verdict.
 
     With `stop` false no verdict ends a release: the ramp goes on to the longest duration, as a study of the
-    estimate needs it.
+    estimate needs it. `each` runs the batches; who runs which of them changes no result.
     """
     at_once = max(1, min(releases, LANE_VIEWERS_AT_ONCE // world.viewers))
     seeds = np.random.SeedSequence(seed).spawn(math.ceil(releases / at_once))
-    batches = []
-    for number, child in enumerate(seeds):
-        lanes = min(at_once, releases - number * at_once)
-        batches.append(_Batch(plan, world, lanes, np.random.default_rng(child), stop, series).run())
-    return _join(batches)
+    jobs = (
+        Job(plan, world, min(at_once, releases - number * at_once), child, stop, series)
+        for number, child in enumerate(seeds)
+    )
+    return _join(list(each(run_job, jobs)))
+
+
+def run_job(job: Job) -> Releases:
+    """The releases of one job."""
+    random = np.random.default_rng(job.seed)
+    return _Batch(job.plan, job.world, job.releases, random, job.stop, job.series).run()
 
 
 @dataclass(slots=True, eq=False)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
-from core.clock import SECOND
+from core.clock import SECOND, format_ms
 from load_balancer.control import asks, plots, story, tables
 from load_balancer.control.reading import ReleaseView, summary
 from load_balancer.control.words import (
     badge,
     clock_time,
     date_time,
+    day,
     duration,
-    percent,
+    share,
     times,
 )
-from storage.releases import ReleaseRow, VerdictRow
+from storage.releases import ReleaseEvent, ReleaseRow, VerdictRow
 
 
 def release_page(view: ReleaseView, now_ms: int) -> dict[str, Any]:
@@ -39,10 +42,7 @@ def release_page(view: ReleaseView, now_ms: int) -> dict[str, Any]:
         "figures": figures(view),
         "stages": tables.stages(view),
         "safety": tables.safety(view),
-        "events": [
-            {"at": clock_time(e.at_ms), "iso": e.at_ms, "text": e.text, "kind": e.kind}
-            for e in story.told(view.events)
-        ],
+        "days": days(story.told(view.events)),
         "started": date_time(row.started_ms),
         "plan": tables.plan_rows(view),
     }
@@ -69,6 +69,20 @@ def list_entry(row: ReleaseRow, verdict: VerdictRow | None) -> dict[str, Any]:
     }
 
 
+def days(events: Sequence[ReleaseEvent]) -> list[tuple[str, list[dict[str, str]]]]:
+    """The story day by day: a release lasts for days, and a time of day alone would say nothing."""
+    return [
+        (
+            name,
+            [
+                {"at": clock_time(e.at_ms), "iso": format_ms(e.at_ms), "text": e.text, "kind": e.kind}
+                for e in lines
+            ],
+        )
+        for name, lines in groupby(events, lambda event: day(event.at_ms))
+    ]
+
+
 def split(view: ReleaseView) -> float | None:
     """The canary's part of the audience now, 0 to 1; None where nothing is compared."""
     plan = view.current
@@ -80,7 +94,7 @@ def split(view: ReleaseView) -> float | None:
 def figures(view: ReleaseView) -> list[dict[str, Any]]:
     """The plots that have something to show, each on both papers, with caption and legend."""
     row = view.row
-    margin = percent(view.evaluation.get("margin", 0.03))
+    margin = share(view.evaluation.get("margin", 0.03))
     made: list[dict[str, Any]] = [
         {
             "id": "estimate",
@@ -133,7 +147,7 @@ def _legend(view: ReleaseView) -> list[tuple[str, str, str]]:
     if last is None:
         return []
     values = {entry["name"]: entry["log_e"] for entry in last["evidence"]}
-    margin = percent(view.evaluation.get("margin", 0.03))
+    margin = share(view.evaluation.get("margin", 0.03))
     return [
         (kind, what.format(margin=margin), times(values[name]))
         for name, kind, what in plots.PROCESSES

@@ -17,7 +17,7 @@ from load_balancer.control.axes import (
     time_ticks,
 )
 from load_balancer.control.reading import ReleaseView
-from load_balancer.control.words import percent
+from load_balancer.control.words import share as share_text
 
 Result = Mapping[str, Any]
 
@@ -175,7 +175,7 @@ def share_plot(view: ReleaseView, paper: Paper) -> Plot | None:
     return Plot(
         paper=paper,
         x_ticks=time_ticks(x, paper.ticks),
-        y_ticks=[Tick(y(100 * share), percent(share)) for share in _spread(shares, y)],
+        y_ticks=[Tick(y(100 * share), share_text(share)) for share in _spread(shares, y)],
         lines=[Line("share", stairs(points, end), (end, points[-1][1]))],
         bands=[
             Line("share-area", f"{stairs(points, end)}L{end:g} {paper.y_end}L{points[0][0]:g} {paper.y_end}Z")
@@ -229,7 +229,7 @@ def _stages(view: ReleaseView, x: Scale, start_ms: int) -> list[Tick]:
     found = []
     for before, plan in zip([None, *view.plans], view.plans, strict=False):
         if before is None or before.share != plan.share:
-            found.append(Tick(x(plan.created_ms - start_ms), percent(plan.share)))
+            found.append(Tick(x(plan.created_ms - start_ms), share_text(plan.share)))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from load_balancer.control.asks import ASKED, DONE
 from load_balancer.control.reading import ReleaseView
-from load_balancer.control.words import change, clock_time, count, duration, percent, plural, times
+from load_balancer.control.words import change, count, duration, moment, plural, share, times
 from storage.releases import ReleaseEvent
 
 # How a release stands, by state; other kinds than a canary's, and a blind one, have their own words.
@@ -95,7 +95,7 @@ def evidence(view: ReleaseView) -> list[str]:
     if last is None:
         return []
     by_name = {entry["name"]: entry for entry in last["evidence"]}
-    margin = percent(view.evaluation.get("margin", 0.03))
+    margin = share(view.evaluation.get("margin", 0.03))
     said = {
         "non_inferiority": f"that it is at most {margin} worse",
         "harm_ratio": "that it is worse",
@@ -135,7 +135,7 @@ def _while_running(view: ReleaseView, now_ms: int) -> list[str]:
     )
     promote_ms = opened_ms + int(plan.get("min_duration_ms", 0))
     if now_ms < promote_ms:
-        told.append(f"No promotion before {clock_time(promote_ms)} (in {duration(promote_ms - now_ms)}).")
+        told.append(f"No promotion before {moment(promote_ms, now_ms)} (in {duration(promote_ms - now_ms)}).")
     if "max_duration_ms" in plan:
         end_ms = opened_ms + int(plan["max_duration_ms"])
         then = {
@@ -144,7 +144,7 @@ def _while_running(view: ReleaseView, now_ms: int) -> list[str]:
             "roll_back": f"{row.base_version} stays",
         }.get(str(plan.get("on_inconclusive")), "it ends")
         told.append(
-            f"A verdict at {clock_time(end_ms)} at the latest (in {duration(end_ms - now_ms)}); "
+            f"A verdict at {moment(end_ms, now_ms)} at the latest (in {duration(end_ms - now_ms)}); "
             f"if the evidence has not decided by then, {then}."
         )
     return [sentence for sentence in told if sentence]
@@ -152,8 +152,8 @@ def _while_running(view: ReleaseView, now_ms: int) -> list[str]:
 
 def _next_look(next_ms: int, now_ms: int) -> str:
     if next_ms <= now_ms:
-        return f"The look of {clock_time(next_ms)} waits until its data are complete."
-    return f"The next look is at {clock_time(next_ms)} (in {duration(next_ms - now_ms)})."
+        return f"The look of {moment(next_ms, now_ms)} waits until its data are complete."
+    return f"The next look is at {moment(next_ms, now_ms)} (in {duration(next_ms - now_ms)})."
 
 
 def _ramp(view: ReleaseView) -> str:
@@ -161,7 +161,7 @@ def _ramp(view: ReleaseView) -> str:
     stage = view.row.stage
     if not 0 < stage < len(ramp):
         return ""
-    needed, following = int(ramp[stage - 1]["canary_requests"]), percent(ramp[stage]["share"])
+    needed, following = int(ramp[stage - 1]["canary_requests"]), share(ramp[stage]["share"])
     matured = view.last["canary"]["requests"] if view.last else 0
     if matured < needed:
         return (
@@ -186,9 +186,9 @@ def _exposed(view: ReleaseView) -> str:
 
 def _share(view: ReleaseView) -> str:
     if view.current is not None and view.current.release_id == view.row.release_id:
-        return percent(view.current.share)
+        return share(view.current.share)
     ramp = view.evaluation.get("ramp", [])
-    return percent(ramp[view.row.stage - 1]["share"]) if 0 < view.row.stage <= len(ramp) else "none"
+    return share(ramp[view.row.stage - 1]["share"]) if 0 < view.row.stage <= len(ramp) else "none"
 
 
 def _against(entry: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from load_balancer.control.reading import ReleaseView
-from load_balancer.control.words import count, duration, percent, plural, ratio, times
+from load_balancer.control.words import count, duration, percent, plural, ratio, share, times
 
 GUARDRAILS: Final = {
     "error": "Errors",
@@ -32,8 +32,8 @@ def facts(view: ReleaseView, now_ms: int) -> list[tuple[str, str, str]]:
     if last is not None:
         viewers = f"{count(last['main_viewers'])} with {row.base_version}"
         found.append((f"viewers with {row.version}", count(last["canary_viewers"]), viewers))
-    share = percent(view.plans[-1].share) if view.plans else "none"
-    found.append(("of the audience", share, _stage_of(view)))
+    played = share(view.plans[-1].share) if view.plans else "none"
+    found.append(("of the audience", played, _stage_of(view)))
     found.append(("on stage", duration(ended_ms - view.opened_ms), plural(len(view.looks), "look")))
     return found
 
@@ -45,7 +45,7 @@ def stages(view: ReleaseView) -> list[dict[str, Any]]:
         return []
     rows = [
         {
-            "name": f"Stage {stage['stage']}, {percent(stage['share'])}",
+            "name": f"Stage\N{NO-BREAK SPACE}{stage['stage']}, {share(stage['share'])}",
             **_arms(stage),
             "theta": ratio(stage["theta"]) if stage["theta"] is not None else "–",
             "weight": percent(stage["weight"]),
@@ -58,7 +58,7 @@ def stages(view: ReleaseView) -> list[dict[str, Any]]:
 
 
 def safety(view: ReleaseView) -> list[dict[str, Any]]:
-    """Guardrails and sample ratio: what was counted, and how far along to the threshold."""
+    """Guardrails and sample ratio: what was counted of how many, and how far along to the threshold."""
     last = view.last
     if last is None:
         return []
@@ -87,13 +87,13 @@ def safety(view: ReleaseView) -> list[dict[str, Any]]:
     return rows
 
 
-def _assigned(cells: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _assigned(cells: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
     """Viewers counted at their first request in a stage, against what the shares let expect."""
     canary, viewers = (sum(cell[name] for cell in cells) for name in ("canary_viewers", "viewers"))
     expected = sum(cell["expected_share"] * cell["viewers"] for cell in cells)
     return {
-        "canary": f"{count(canary)}, {count(expected)} expected",
-        "main": f"{count(viewers - canary)}, {count(viewers - expected)} expected",
+        "canary": (count(canary), f"{count(expected)} expected"),
+        "main": (count(viewers - canary), f"{count(viewers - expected)} expected"),
     }
 
 
@@ -102,14 +102,14 @@ def plan_rows(view: ReleaseView) -> list[tuple[str, str]]:
     plan = view.evaluation
     if view.kind != "canary" or not plan:
         return []
-    ramp = ", ".join(percent(stage["share"]) for stage in plan.get("ramp", []))
+    ramp = ", ".join(share(stage["share"]) for stage in plan.get("ramp", []))
     return [
         ("Ramp", ramp),
         ("A look every", duration(plan["look_every_ms"])),
         ("A request matures after", duration(plan["window_ms"] + plan["ingest_delay_ms"])),
         ("No promotion before", duration(plan["min_duration_ms"])),
         ("At the latest after", duration(plan["max_duration_ms"])),
-        ("Margin", percent(plan["margin"], 1)),
+        ("Margin", share(plan["margin"])),
         ("Promote at", f"{1 / plan['alpha_non_inferiority']:,.0f}"),
         ("Roll back at", f"{1 / plan['alpha_harm']:,.0f}"),
         ("Bundle", view.row.bundle_digest),
@@ -135,8 +135,8 @@ def _arms(counts: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _of(events: int, exposures: int) -> str:
-    return f"{count(events)} in {count(exposures)}"
+def _of(events: int, exposures: int) -> tuple[str, str]:
+    return count(events), f"in {count(exposures)}"
 
 
 def _meter(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,11 @@ def percent(part: float, digits: int = 0) -> str:
     return f"{100 * part:.{digits}f}%"
 
 
+def share(part: float) -> str:
+    """A part that a plan names, with every digit it has: 0.1 as `10%`, 0.005 as `0.5%`."""
+    return f"{round(100 * part, 6):g}%"
+
+
 def ratio(theta: float) -> str:
     """A log ratio as a change: 0.0488 as `+5.0%`."""
     change = 100 * math.expm1(theta)
@@ -98,6 +103,17 @@ def clock_time(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%H:%M:%S")
 
 
+def moment(ms: int, now_ms: int) -> str:
+    """The time of day, with its day where that is not today's."""
+    today = day(ms) == day(now_ms)
+    return clock_time(ms) if today else f"{clock_time(ms)} on {day(ms)}"
+
+
+def day(ms: int) -> str:
+    """`31 Jan 2026`, UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%-d %b %Y")
+
+
 def date_time(ms: int) -> str:
     """`31 Jan 2026, 14:05:09 UTC`."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%-d %b %Y, %H:%M:%S UTC")
+    return f"{day(ms)}, {clock_time(ms)} UTC"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.support import wait_until
+
 WIDE, PHONE = 1100, 390
 
 
@@ -19,6 +21,21 @@ def show(browser: Any, address: str, width: int = WIDE, scheme: str = "light") -
     browser.get_log("browser")
     browser.get_log("performance")
     browser.get(address)
+
+
+def wait_for(browser: Any, selector: str) -> Any:
+    """The element, once a page that has it is there."""
+    wait_until(lambda: browser.find_elements("css selector", selector), what=selector)
+    return browser.find_element("css selector", selector)
+
+
+def focused(browser: Any, selector: str) -> Any:
+    """The element, once it has the focus: a browser grants `autofocus` some time after the page is there."""
+    wait_until(
+        lambda: browser.execute_script("return document.activeElement?.matches(arguments[0])", selector),
+        what=f"the focus on {selector}",
+    )
+    return browser.switch_to.active_element
 
 
 def contrast(browser: Any, selector: str) -> float:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from werkzeug.serving import make_server
 
 from core.metrics import new_registry
 from load_balancer.control.app import create_control
-from tests.e2e.browser import PHONE, WIDE, contrast, show
+from tests.e2e.browser import PHONE, WIDE, contrast, focused, show, wait_for
+from tests.e2e.served import served
 from tests.release_support import Audience, Stage, make_stage
 from tests.support import wait_until
 
@@ -35,12 +34,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
 @pytest.fixture(scope="module")
 def address(stage: Stage) -> Iterator[str]:
     application = create_control(stage.database, stage.clock, new_registry("control"), token=TOKEN)
-    server = make_server("127.0.0.1", 0, application, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
+    with served(application) as at:
+        yield at
 
 
 def release_address(stage: Stage, address: str) -> str:
@@ -55,10 +50,10 @@ def sign_in(browser: Any, stage: Stage, address: str, width: int = WIDE, scheme:
     browser.delete_all_cookies()
     browser.refresh()
     browser.find_element("css selector", "a.sign").send_keys(Keys.ENTER)
-    wait_until(lambda: browser.current_url.startswith(f"{address}/signin"), 10, "the form")
-    assert browser.switch_to.active_element.get_attribute("name") == "token"
-    browser.switch_to.active_element.send_keys(TOKEN, Keys.ENTER)
-    wait_until(lambda: browser.current_url == release_address(stage, address), 10, "the release page")
+    wait_until(lambda: browser.current_url.startswith(f"{address}/signin"), what="the form")
+    focused(browser, "#token").send_keys(TOKEN, Keys.ENTER)
+    wait_for(browser, ".sign button")
+    assert browser.current_url == release_address(stage, address)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -98,9 +93,29 @@ def test_what_is_opened_and_written_outlives_the_refresh(browser: Any, stage: St
         "window.fetched = 0; const get = window.fetch;"
         "window.fetch = async (...what) => { const got = await get(...what); window.fetched += 1; return got; }"
     )
-    wait_until(lambda: browser.execute_script("return window.fetched") >= 2, 15, "two refreshes")
+    wait_until(lambda: browser.execute_script("return window.fetched") >= 2, what="two refreshes")
     assert browser.execute_script("return document.querySelector('details.force').open")
     assert browser.execute_script("return document.querySelector('#reason').value") == "half a sen"
+
+
+def test_a_part_that_is_new_leaves_what_is_being_written(browser: Any, tmp_path: Path) -> None:
+    stage = make_stage(tmp_path, script=Audience(rates=(0.2, 0.2)))
+    stage.publish("v1", "v2")
+    stage.manager.start("v1")
+    stage.manager.start("v2")
+    with served(create_control(stage.database, stage.clock, new_registry("control"), token=TOKEN)) as address:
+        sign_in(browser, stage, address)
+        assert not browser.find_elements("css selector", "[data-part=stages]")
+        browser.find_element("css selector", "#reason").send_keys("half a sen")
+        stage.pass_looks(3)
+        wait_for(browser, "[data-part=stages]")
+        focused(browser, "#reason").send_keys("tence")
+        assert browser.execute_script("return document.querySelector('#reason').value") == "half a sentence"
+        order = "return [...document.querySelectorAll('[data-part]')].map((part) => part.dataset.part)"
+        grown = browser.execute_script(order)
+        browser.refresh()
+        assert browser.execute_script(order) == grown, "each part where a new page would have it"
+        show(browser, "about:blank")
 
 
 def test_a_wrong_token_says_so_and_gives_another_try(browser: Any, stage: Stage, address: str) -> None:
@@ -108,9 +123,9 @@ def test_a_wrong_token_says_so_and_gives_another_try(browser: Any, stage: Stage,
 
     browser.delete_all_cookies()
     show(browser, f"{address}/signin")
-    browser.switch_to.active_element.send_keys("wrong", Keys.ENTER)
-    wait_until(lambda: "this is not the admin token" in browser.page_source, 10, "the refusal")
-    assert browser.switch_to.active_element.get_attribute("name") == "token"
+    focused(browser, "#token").send_keys("wrong", Keys.ENTER)
+    assert "this is not the admin token" in wait_for(browser, "#wrong").text
+    focused(browser, "#token[aria-invalid]")
 
 
 def test_a_pause_and_a_resume_by_keyboard_are_carried_out(browser: Any, stage: Stage, address: str) -> None:
@@ -122,12 +137,10 @@ def test_a_pause_and_a_resume_by_keyboard_are_carried_out(browser: Any, stage: S
     sign_in(browser, stage, address)
     for what, after in (("pause", "Paused"), ("resume", "Running")):
         browser.find_element("css selector", "#reason").send_keys("a drill", Keys.TAB)
-        pressed = browser.switch_to.active_element
-        assert pressed.get_attribute("class") == what
-        pressed.send_keys(Keys.ENTER)
-        wait_until(lambda: "obeyed by the next tick" in browser.page_source, 10, "the ask")
+        focused(browser, f"button.{what}").send_keys(Keys.ENTER)
+        wait_until(lambda: "obeyed by the next tick" in browser.page_source, what="the ask")
         stage.manager.tick()
-        wait_until(lambda after=after: badge() == after, 15, after)  # type: ignore[misc]
+        wait_until(lambda after=after: badge() == after, what=after)  # type: ignore[misc]
     browser.find_element("css selector", ".sign button").click()
-    wait_until(lambda: browser.current_url == f"{address}/releases", 10, "the list")
-    assert "Sign in" in browser.page_source
+    wait_until(lambda: browser.current_url == f"{address}/releases", what="the list")
+    assert wait_for(browser, "a.sign").text == "Sign in"

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from werkzeug.serving import make_server
 
 from core.metrics import new_registry
 from load_balancer.control.app import create_control
 from tests.e2e.browser import PHONE, WIDE, asked_for, contrast, drawn, labels_in_the_way, show
+from tests.e2e.served import served
 from tests.release_support import PLAN, Audience, Stage, make_stage
 from tests.support import wait_until
 
@@ -33,14 +32,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
 
 @pytest.fixture(scope="module")
 def address(stage: Stage) -> Iterator[str]:
-    server = make_server(
-        "127.0.0.1", 0, create_control(stage.database, stage.clock, new_registry("control")), threaded=True
-    )
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
+    with served(create_control(stage.database, stage.clock, new_registry("control"))) as at:
+        yield at
 
 
 def release_address(stage: Stage, address: str) -> str:
@@ -89,6 +82,15 @@ def test_labels_of_a_plot_lie_on_it_and_not_on_each_other(browser: Any, stage: S
         assert labels_in_the_way(browser) == []
 
 
+@pytest.mark.parametrize("width", [WIDE, PHONE])
+def test_no_column_of_a_table_is_out_of_sight(browser: Any, stage: Stage, address: str, width: int) -> None:
+    show(browser, release_address(stage, address), width)
+    hidden = (
+        "return [...document.querySelectorAll('.scroll')].map((box) => box.scrollWidth - box.clientWidth)"
+    )
+    assert browser.execute_script(hidden) == [0, 0]
+
+
 def test_the_keyboard_reaches_everything(browser: Any, stage: Stage, address: str) -> None:
     from selenium.webdriver.common.keys import Keys
 
@@ -106,13 +108,13 @@ def test_a_page_that_is_open_follows_the_release(browser: Any, stage: Stage, add
     browser.execute_script("window.scrollTo(0, 600)")
     stage.manager.abort("seen enough")
     stage.manager.settle()
-    wait_until(lambda: "Aborted" in browser.title or "aborted" in browser.title, 15, "the page to follow")
+    wait_until(lambda: "Aborted" in browser.title or "aborted" in browser.title, what="the page to follow")
     assert browser.execute_script("return document.querySelector('.badge').textContent") == "Aborted"
     wait_until(
         lambda: (
             browser.execute_script("return document.querySelector('[data-status]').textContent") == "final"
         ),
-        10,
+        what="the last refresh",
     )
     assert browser.execute_script("return window.scrollY") > 0
 

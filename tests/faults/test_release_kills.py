@@ -77,7 +77,7 @@ class Home:
         clock, countdown = ManualClock(START_MS + late_ms), Countdown(point)
         platform = PlatformSettings(home=self.folder)
         database = open_database(platform.sql_url)
-        runtime = CountedRuntime(self.folder, self.command, ready_s=30, stop_s=5)
+        runtime = CountedRuntime(self.folder, self.command, ready_s=60, stop_s=5)
         runtime.countdown = countdown
         manager = assemble(
             platform,
@@ -214,7 +214,7 @@ def test_exactly_one_main_after_a_kill_at_every_step(
             assert point <= 1, f"step {point}: found {begun}, left {home.newest_state()} under {plan.main}"
         assert plan.canary is None, f"step {point}"
         smoke(_main_of(home))
-        wait_until(lambda home=home: len(home.processes()) == 1, 10, f"step {point}: one process")  # type: ignore[misc]
+        wait_until(lambda home=home: len(home.processes()) == 1, what=f"step {point}: one process")  # type: ignore[misc]
         for pid in home.processes():
             os.kill(pid, signal.SIGKILL)
     print(f"{name}: killed at {point - 1} steps, exactly one main after each")

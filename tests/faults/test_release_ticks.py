@@ -1,4 +1,4 @@
-"""F37-F40, F43-F45: ticks at once, late or by a wrong clock; what is gone, what is away, what was killed."""
+"""F37-F40, F42-F45: ticks at once, late or by a wrong clock; what is gone, what is away, what was killed."""
 
 from __future__ import annotations
 
@@ -152,6 +152,24 @@ def test_f40_a_new_version_aborts_the_one_on_stage_with_that_reason(tmp_path: Pa
     assert (told["state"], told["reason"]) == ("aborted", "replaced by v3")
 
 
+def test_f42_viewers_who_are_not_assigned_as_planned_make_it_invalid(tmp_path: Path) -> None:
+    stage, _ = evaluated_stage(tmp_path / "uneven")
+    release_id = str(stage.manager.history()[0]["release_id"])
+    viewers = Viewers(stage.database, release_id, canary_viewers=120)  # three in ten; planned is one
+    began_ms = stage.clock.now_ms()
+    for look in range(4):
+        play(viewers, began_ms, look)
+        stage.clock.move(LOOK_MS)
+        stage.manager.settle()
+    verdict = trail(stage)[1]
+    assert verdict is not None
+    assert verdict.verdict == "invalid"
+    assert "shares of new viewers are not as planned" in verdict.reason
+    assert stage.manager.history()[0]["state"] == "invalid"
+    assert stage.manager.status()["canary"] is None
+    assert stage.manager.status()["main"]["version"] == "v1"
+
+
 def test_f44_a_version_that_is_gone_is_refused_before_any_traffic_moves(tmp_path: Path) -> None:
     stage = make_stage(tmp_path, script=Script())
     stage.publish("v1", "v2")
@@ -191,7 +209,7 @@ def test_f43_decisions_ask_neither_prometheus_nor_slack(
 def test_f45_a_killed_instance_is_started_again_by_the_next_tick(tmp_path: Path) -> None:
     (tmp_path / "bundles").mkdir()
     runtime = ProcessRuntime(
-        tmp_path, lambda version, port: [sys.executable, FAKE, str(tmp_path), version, str(port)], ready_s=30
+        tmp_path, lambda version, port: [sys.executable, FAKE, str(tmp_path), version, str(port)], ready_s=60
     )
     stage = make_stage(tmp_path, script=Script(), runtime=FakeRuntime())
     stage.publish("v1")
@@ -201,7 +219,7 @@ def test_f45_a_killed_instance_is_started_again_by_the_next_tick(tmp_path: Path)
         (before,) = runtime.instances()
         assert before.pid is not None
         os.kill(before.pid, signal.SIGKILL)  # what the kernel does to a process that takes too much memory
-        wait_until(lambda: not runtime.instances()[0].alive, 10, "its death")
+        wait_until(lambda: not runtime.instances()[0].alive, what="its death")
         manager.tick()
         (after,) = runtime.instances()
         assert (after.alive, after.url, after.pid != before.pid) == (True, before.url, True)

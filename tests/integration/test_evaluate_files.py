@@ -20,8 +20,8 @@ START_MS = 1_700_000_000_000
 PLAN = {"look_every_ms": 30 * MINUTE, "ramp": [{"share": 0.5}], "note": "one stage"}
 
 
-def rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """8,000 requests of 2,000 viewers; the canary is watched half as often."""
+def rows(canary: float = 0.1, main: float = 0.2) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """8,000 requests of 2,000 viewers in six hours, watched at these rates."""
     random = np.random.default_rng(2)
     exposures, interactions = [], []
     for number, (viewer, after_ms) in enumerate(
@@ -43,7 +43,7 @@ def rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
                 "items": "a b c",
             }
         )
-        if random.random() < (0.1 if arm == "canary" else 0.2):
+        if random.random() < (canary if arm == "canary" else main):
             interactions.append(
                 {"user_id": f"u{viewer}", "video_id": "b", "event_type": "progress", "watch_percentage": 80.0,
                  "received": format_ms(served + 2 * MINUTE), "event_id": f"e{number}"}
@@ -120,6 +120,10 @@ def test_every_column_is_read(tmp_path: Path) -> None:
         ({"stage": ""}, "line 2: no stage"),
         ({"stage": "-1"}, "line 2: stage '-1'"),
         ({"outcome": "fine"}, "line 2: outcome"),
+        ({"stage": "9" * 30}, "line 2: stage '9+': must be a whole number from 0 to"),
+        ({"served": "9" * 15}, "line 2: served '9+': is after the year 9999"),
+        ({"latency_ms": "nan"}, "line 2: latency_ms 'nan': must be a finite number"),
+        ({"latency_ms": "-1"}, "line 2: latency_ms '-1'"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, change: dict[str, str], said: str) -> None:
@@ -136,12 +140,45 @@ def test_what_is_wrong_is_named(tmp_path: Path, change: dict[str, str], said: st
         read_exposures(as_csv(tmp_path / "e.csv", [exposure | change]))
 
 
+def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(
+        InvalidInputError, match=r"line 2: no stage; there are request_id, user_id, served, arm$"
+    ):
+        read_exposures(
+            as_csv(tmp_path / "e.csv", [{"request_id": "q", "user_id": "u", "served": 5, "arm": "main"}])
+        )
+
+
+def test_a_file_that_ends_may_still_promote_but_silence_until_a_time_may_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The evidence suffices only when the last requests have matured, long after the last was served."""
+    exposures, interactions = rows(canary=0.5, main=0.25)
+    plan = PLAN | {"min_duration_ms": 7 * HOUR}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    files = [
+        "--plan", tmp_path / "plan.json", "--json",
+        "--exposures", as_csv(tmp_path / "e", exposures),
+        "--interactions", as_csv(tmp_path / "i", interactions),
+    ]  # fmt: skip
+    assert evaluate(monkeypatch, *files) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "promote"
+    assert evaluate(monkeypatch, *files, "--until", "9000-01-01T00:00:00Z") == 0
+    silent = json.loads(capsys.readouterr().out)
+    assert (silent["verdict"], silent["looks"][-1]["decision"]) == (None, "hold")
+    assert evaluate(monkeypatch, *files, "--started", "2030-01-01T00:00:00Z") == 2
+    assert "before --started" in capsys.readouterr().err
+
+
 def test_no_file_and_no_rows_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").write_text("request_id,user_id\n")
     with pytest.raises(InvalidInputError, match="absent"):
         read_interactions(tmp_path / "absent")
+    (tmp_path / "array").write_text("[{}]\n")
+    with pytest.raises(InvalidInputError, match="objects, one a line"):
+        read_interactions(tmp_path / "array")
     (tmp_path / "broken").write_text("{\n")
     with pytest.raises(InvalidInputError, match="line 1"):
         read_interactions(tmp_path / "broken")

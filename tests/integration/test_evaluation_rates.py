@@ -1,4 +1,4 @@
-"""Error rates and delays of whole simulated releases: the short form of `make simulate-evaluation`.
+"""F41: error rates and delays of whole simulated releases: the short form of `make simulate-evaluation`.
 
 The world is smaller than the one of docs/online-evaluation.md (4,000 viewers, base rate 0.2) and looks are a
 quarter of an hour apart; ramp, day and night, returning viewers and every process are there. Seeds are fixed.
@@ -7,7 +7,8 @@ Each rate is asserted by its exact upper limit (Clopper and Pearson, 95%).
 
 from __future__ import annotations
 
-from dataclasses import replace
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -89,3 +90,12 @@ def test_a_much_better_model_is_promoted_at_the_first_moment_allowed() -> None:
     figure = at_least("30% better promoted", promoted, of, 0.99)
     assert figure.met, figure.measured
     assert np.median(better.hours) == 24
+
+
+def test_processes_change_no_result() -> None:
+    many = World(viewers=500_000, requests_per_viewer=0.02, base_rate=0.4, effect=0.5)  # two lanes a batch
+    plan = replace(PLAN, look_every_ms=90 * MINUTE)
+    alone = simulate(plan, many, 5, 19)
+    with ProcessPoolExecutor(2) as pool:
+        together = simulate(plan, many, 5, 19, each=pool.map)
+    np.testing.assert_equal(asdict(together), asdict(alone))

@@ -145,7 +145,7 @@ def test_a_port_that_somebody_took_meanwhile_is_given_up(
     container.wait()
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        wait_until(lambda: bound(taken, first.url), 10, "the port to be free")
+        wait_until(lambda: bound(taken, first.url), what="the port to be free")
         taken.listen()
         again = start()
     assert again.alive

@@ -44,13 +44,13 @@ def port(tmp_path: Path) -> Iterator[int]:
     process = start(tmp_path, port)
     try:
         wait_until(
-            lambda: get(port, "/readyz")[0] == 200 or process.poll() is not None, 30, "the control plane"
+            lambda: get(port, "/readyz")[0] == 200 or process.poll() is not None, 60, "the control plane"
         )
         assert process.poll() is None
         yield port
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == 0
 
 

@@ -29,7 +29,7 @@ class Servers:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.runtime = ProcessRuntime(home, self._command, ready_s=20, stop_s=5)
+        self.runtime = ProcessRuntime(home, self._command, ready_s=60, stop_s=5)
         for version in ("v1", "mute", "dead"):
             publish_bundle(home / "bundles", version)
 
@@ -69,7 +69,7 @@ def test_stop_ends_the_process_and_forgets_it_and_twice_is_once(servers: Servers
 def test_a_killed_instance_is_seen_and_comes_back_at_its_url(servers: Servers) -> None:
     first = servers.start("v1", "one")
     os.kill(first.pid, signal.SIGKILL)
-    wait_until(lambda: not servers.runtime.instances()[0].alive, 5, "the death of the instance")
+    wait_until(lambda: not servers.runtime.instances()[0].alive, what="the death of the instance")
     again = servers.start("v1", "one")
     assert (again.url, again.alive, again.pid != first.pid) == (first.url, True, True)
 

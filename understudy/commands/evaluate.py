@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from core.clock import format_ms, parse_ms
 from core.errors import InvalidInputError
-from deploy.evaluation import ReleasePlan, Trail
+from deploy.evaluation import Look, ReleasePlan, Trail
 from deploy.evaluation import evaluate as take_looks
 from understudy.output import json_option, show
 from understudy.plans import read_plan
@@ -47,12 +49,23 @@ def evaluate(
     shown, events = read_exposures(exposures), read_interactions(interactions)
     if not len(shown.served_ms):
         raise InvalidInputError(f"{exposures} holds no exposure")
-    started_ms = parse_ms(started) if started else int(min(shown.served_ms)) - 1
-    last_ms = int(max(shown.served_ms)) + chosen.horizon_ms + chosen.look_every_ms
-    until_ms = parse_ms(until) if until else min(last_ms, started_ms + chosen.max_duration_ms)
+    first_ms, last_ms = int(min(shown.served_ms)), int(max(shown.served_ms))
+    started_ms = parse_ms(started) if started else first_ms - 1
+    if started_ms > last_ms:
+        raise InvalidInputError(
+            f"{exposures}: the last exposure is of {format_ms(last_ms)}, before --started"
+        )
+    until_ms = parse_ms(until) if until else started_ms + chosen.max_duration_ms
+    settled_ms = last_ms + chosen.horizon_ms + chosen.look_every_ms  # nothing changes after this look
     history = read_history(before) if before is not None else None
-    trail = take_looks(chosen, looks(chosen, shown, events, started_ms, until_ms, history), started_ms)
+    taken = looks(chosen, shown, events, started_ms, min(until_ms, settled_ms), history)
+    trail = take_looks(chosen, taken if until else _to_the_end(taken, last_ms), started_ms)
     show(trail.to_json(), as_json, lambda: _told(trail))
+
+
+def _to_the_end(taken: Iterable[Look], last_ms: int) -> Iterator[Look]:
+    """A file that ends has no more to say: only with --until is that silence, in which nothing is decided."""
+    return (replace(look, blind_ms=0) if look.at_ms > last_ms else look for look in taken)
 
 
 def _told(trail: Trail) -> list[str]:

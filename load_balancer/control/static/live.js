@@ -10,19 +10,28 @@ function remember(part) {
 }
 document.querySelectorAll("[data-part]").forEach(remember);
 
-function take(fresh) {
-  for (const part of document.querySelectorAll("[data-part]")) {
-    const next = fresh.querySelector(`[data-part="${part.dataset.part}"]`);
-    if (!next) part.remove();
-    else if (next.outerHTML !== served.get(part.dataset.part) && !part.contains(document.activeElement)) {
-      remember(next);
-      part.replaceWith(next);
-    }
-  }
+function named(root, name) {
+  return root.querySelector(`[data-part="${name}"]`);
 }
 
-function outline(root) {
-  return [...root.querySelectorAll("[data-part]")].map((part) => part.dataset.part).join();
+// Part by part, so that nothing a person is writing in is taken away when a new part comes.
+function take(fresh) {
+  for (const part of document.querySelectorAll("[data-part]")) {
+    if (!named(fresh, part.dataset.part)) part.remove();
+  }
+  let before = null;
+  for (const next of fresh.querySelectorAll("[data-part]")) {
+    const part = named(document, next.dataset.part);
+    const changed = next.outerHTML !== served.get(next.dataset.part);
+    if (part && (!changed || part.contains(document.activeElement))) {
+      before = part;
+      continue;
+    }
+    remember(next);
+    if (part) part.replaceWith(next);
+    else before.after(next);
+    before = next;
+  }
 }
 
 async function refresh() {
@@ -31,12 +40,7 @@ async function refresh() {
   if (!answer.ok) throw new Error(answer.status);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   document.title = fresh.title;
-  if (outline(fresh) !== outline(document)) {
-    document.querySelector("main").replaceWith(fresh.querySelector("main")); // a new part has come
-    document.querySelectorAll("[data-part]").forEach(remember);
-  } else {
-    take(fresh);
-  }
+  take(fresh);
   return fresh.body.hasAttribute("data-live");
 }
 

@@ -13,7 +13,9 @@ from core.clock import DAY
 from core.errors import InvalidSettingError
 from load_balancer.control import words
 from load_balancer.control.axes import Scale, decade_ticks, round_ticks, stairs, time_ticks
+from load_balancer.control.pages import days
 from load_balancer.control.settings import ControlSettings
+from storage.releases import ReleaseEvent
 
 TOKEN = "a-token-of-24-characters"
 
@@ -111,3 +113,24 @@ def test_stairs_keep_each_value_until_the_next() -> None:
 def test_decades_in_few_characters() -> None:
     labels = [tick.label for tick in decade_ticks(Scale(-3, 6, 0, 100))]
     assert labels == ["1/1,000", "1/100", "1/10", "1", "10", "100", "1,000", "10⁴", "10⁵", "10⁶"]
+
+
+@pytest.mark.parametrize(
+    ("part", "text"), [(0.005, "0.5%"), (0.025, "2.5%"), (0.07, "7%"), (0.5, "50%"), (0, "0%")]
+)
+def test_a_share_keeps_its_digits(part: float, text: str) -> None:
+    assert words.share(part) == text
+
+
+def test_a_time_of_another_day_names_the_day() -> None:
+    noon = 1_700_049_600_000
+    assert words.moment(noon + 5_000, noon) == "12:00:05"
+    assert words.moment(noon + DAY, noon) == "12:00:00 on 16 Nov 2023"
+
+
+def test_the_story_is_told_day_by_day() -> None:
+    noon = 1_700_049_600_000
+    events = [ReleaseEvent(noon + number * DAY // 2, "note", str(number)) for number in range(4)]
+    told = [(day, [line["text"] for line in lines]) for day, lines in days(events)]
+    assert told == [("15 Nov 2023", ["0"]), ("16 Nov 2023", ["1", "2"]), ("17 Nov 2023", ["3"])]
+    assert days(events)[0][1][0]["iso"] == "2023-11-15T12:00:00.000Z"

@@ -243,6 +243,14 @@ def test_blindness_holds_and_after_half_an_hour_plays_main_only() -> None:
     ]
 
 
+def test_looks_without_rows_are_blind_once_rows_have_come_and_stay_away() -> None:
+    looks = [look(1), look(4), look(5, shown=[(0, 1, True, 1, 0)]), look(7), look(8), look(11)]
+    looks += [look(12, [(0, 1, True, 1, 0)]), look(40, shown=[(1, 1, True, 1, 0)])]
+    results = evaluate(PLAN, looks).results
+    assert [one.decision for one in results] == [*["continue"] * 4, "hold", "hold", *["continue"] * 2]
+    assert [one.main_only for one in results] == [*[False] * 5, True, False, False]
+
+
 def test_the_ramp_steps_from_the_stage_that_data_came_from() -> None:
     rows: list[Row] = [(viewer, 1, viewer % 3 == 0, 4, 1) for viewer in range(90)]
     looks = [look(1, shown=rows), look(2, rows, rows), look(3), look(4, shown=[(0, 2, True, 1, 0)])]

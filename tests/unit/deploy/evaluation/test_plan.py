@@ -55,6 +55,7 @@ def test_the_defaults_spend_five_percent_on_false_roll_backs() -> None:
         ({"harm_information": float("inf")}, "harm_information"),
         ({"cuped": 1}, "cuped"),
         ({"ratio_smallest": 60}, "ratio_largest"),
+        ({"ratio_points": 10**12}, "ratio_points"),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(given: dict[str, Any], named: str) -> None:
