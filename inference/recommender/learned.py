@@ -18,8 +18,8 @@ from inference.recommender.ranking import Ranked, best
 from inference.recommender.sources import SOURCES
 
 MOST: Final = 600  # candidates that reach the ranker
-CHART_QUOTA: Final = 60
-PERSONAL_QUOTA: Final = 50
+CHART_QUOTA: Final = 40
+PERSONAL_QUOTA: Final = 30
 
 Mask = NDArray[np.bool_]
 
