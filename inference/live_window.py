@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Final, Generic, TypeVar
 
 from core.clock import MINUTE, Clock
-from core.errors import DependencyError
-from storage.serving_store import TRENDING_REALTIME, ServingStore
-
-logger = logging.getLogger(__name__)
+from storage.serving_store import TRENDING_REALTIME, ServingStore, scan_all
 
 REFRESH_S: Final = 1.0
 # The newest windows still grow; older ones change only when the reader catches up after a stop.
 GROWING_MINUTES: Final = 5
 WHOLE_EVERY_S: Final = 60.0
 STALE_S: Final = 30.0
-PAGE: Final = 1_000
 
 T = TypeVar("T")
 
@@ -63,19 +57,7 @@ class LiveWindow(Generic[T]):
         self._minute = 0
         self._looked_at = float("-inf")
         self._whole_at = float("-inf")
-        self._looked = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="live-trending", daemon=True)
         self.current: T | None = None
-
-    def start(self, wait_s: float = 0.0) -> None:
-        """Begin to look; return after the first look, or `wait_s`."""
-        self._thread.start()
-        self._looked.wait(wait_s)
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._thread.join(2.0)
 
     @property
     def stale(self) -> bool:
@@ -83,7 +65,7 @@ class LiveWindow(Generic[T]):
         return time.monotonic() - self._looked_at > STALE_S
 
     def refresh(self) -> None:
-        """Look once.
+        """Look once; a thread beside the requests does it every `REFRESH_S`.
 
         Raises:
             DependencyError: the store did not answer; `current` stays.
@@ -102,25 +84,5 @@ class LiveWindow(Generic[T]):
         self._looked_at = time.monotonic()
 
     def _scan(self, minute: int) -> dict[str, Mapping[str, float]]:
-        found: dict[str, Mapping[str, float]] = {}
-        key = first_key(minute)
-        while True:
-            page = self._store.scan(TRENDING_REALTIME, key, PAGE)
-            found.update((name, document["counts"]) for name, document in page)
-            if len(page) < PAGE:
-                return found
-            key = page[-1][0] + "\0"
-
-    def _run(self) -> None:
-        while True:
-            try:
-                self.refresh()
-            except DependencyError as error:
-                logger.warning("live trending is not refreshed: %s", error)
-            except (
-                Exception
-            ):  # the next look may do better; without this thread trending stands still for ever
-                logger.exception("live trending is not refreshed")
-            self._looked.set()
-            if self._stopping.wait(REFRESH_S):
-                return
+        found = scan_all(self._store, TRENDING_REALTIME, first_key(minute))
+        return {name: document["counts"] for name, document in found}

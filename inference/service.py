@@ -23,6 +23,7 @@ from core.problems import PROBLEM_JSON, problem
 from core.recommend_query import RecommendQuery, parse_recommend_query
 from inference.lookups import FoundVideo
 from inference.profiles import ProfileRead
+from inference.recommender.arrivals import Arrivals
 from inference.recommender.context import LiveTrending, Request
 from inference.recommender.recommend import Recommender
 
@@ -78,6 +79,7 @@ class ServiceParts:
     find: Callable[[LookupQuery], Sequence[FoundVideo]]
     profiles: Profiles
     live: Live
+    arrivals: Callable[[], Arrivals]
     clock: Clock
     registry: CollectorRegistry
     checks: dict[str, Check]
@@ -132,7 +134,9 @@ def recommend(parts: ServiceParts, query: RecommendQuery, request_id: str) -> An
     wanted = Request(
         query.user_id, query.count, query.exclude, query.genre, query.context_video, query.explain
     )
-    made = parts.recommender.recommend(wanted, profile.document, parts.live.current, parts.clock.now_ms())
+    made = parts.recommender.recommend(
+        wanted, profile.document, parts.live.current, parts.clock.now_ms(), parts.arrivals()
+    )
     items = [
         Item(item.video_id, item.score, item.sources, dict(item.parts) if query.explain else msgspec.UNSET)
         for item in made.items

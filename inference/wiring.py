@@ -7,7 +7,9 @@ from flask import Flask
 from core.clock import SystemClock
 from core.metrics import new_registry
 from core.settings import PlatformSettings
-from inference.live_window import LiveWindow
+from inference.arrivals import LOOK_S, ArrivalWatch
+from inference.background import Repeated
+from inference.live_window import REFRESH_S, LiveWindow
 from inference.lookups import Lookups
 from inference.profiles import EmbeddedProfileReader, ProfileReader
 from inference.query_encoder import QueryEncoder
@@ -43,13 +45,16 @@ def build_inference(settings: InferenceSettings, platform: PlatformSettings, ver
         minutes=settings.trending_minutes,
         half_life_minutes=settings.trending_half_life_minutes,
     )
-    live.start(FIRST_LOOK_S)
+    Repeated("live trending", live.refresh, REFRESH_S).start(FIRST_LOOK_S)
     # The first list costs more than the others: page faults of the factors. No viewer pays for it.
     # With a video to start from, every source and the ranker are asked.
     first = recommender.model.catalogue.video_ids[0]
     recommender.recommend(Request("warm-up", context_video=first), None, live.current, clock.now_ms())
     encoder = QueryEncoder(lambda: OnnxEncoder(platform.encoders, recommender.model.manifest.encoder_digest))
     encoder.warm()
+    arrivals = ArrivalWatch(store, recommender.model, encoder.encode)
+    if recommender.model.blend.cold_share:
+        Repeated("arrivals", arrivals.refresh, LOOK_S).start()
     return create_app(
         ServiceParts(
             version=version,
@@ -58,6 +63,7 @@ def build_inference(settings: InferenceSettings, platform: PlatformSettings, ver
             find=Lookups(recommender.model, encoder, lambda: live.current, clock).find,
             profiles=_profiles(store, settings, platform),
             live=live,
+            arrivals=lambda: arrivals.current,
             clock=clock,
             registry=new_registry("inference", version=version),
             # The bundle is open, or we would not be here; without the serving store answers are degraded.

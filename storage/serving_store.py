@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 Document = dict[str, Any]
+PAGE = 1_000  # documents read at once
 
 VIDEO_CATALOG = "video_catalog"
 USER_REALTIME_PROFILE = "user_realtime_profile"
@@ -40,3 +41,17 @@ class ServingStore(Protocol):
     def delete_many(self, collection: str, keys: Iterable[str]) -> None: ...
 
     def close(self) -> None: ...
+
+
+def scan_all(store: ServingStore, collection: str, first_key: str = "") -> Iterator[tuple[str, Document]]:
+    """Every document from `first_key` on in key order, read page by page.
+
+    Raises:
+        DependencyError: the store did not answer.
+    """
+    while True:
+        page = store.scan(collection, first_key, PAGE)
+        yield from page
+        if len(page) < PAGE:
+            return
+        first_key = page[-1][0] + "\0"

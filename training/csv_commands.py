@@ -72,7 +72,8 @@ def recommend_to_csv(bundle: Path, users: Path, count: int, out: Path, *, divers
     """
     recommender = Recommender(load_bundle(bundle), diverse=diverse)
     try:
-        viewers = list(dict.fromkeys(users.read_text(encoding="utf-8").splitlines()))
+        # Not splitlines(), which also cuts at characters that an id may have, such as U+2028.
+        viewers = list(dict.fromkeys(users.read_text(encoding="utf-8").split("\n")))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{users}: cannot be read as a list of ids: {error}") from None
     named = [viewer for viewer in viewers if viewer]

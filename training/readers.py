@@ -36,6 +36,7 @@ _ML_100K_GENRES: Final = [
     "War",
     "Western",
 ]
+END_OF_TIME_S: Final = 253_402_300_800  # the year 10000
 _NO_GENRES: Final = frozenset({"", "(no genres listed)", "unknown"})
 
 
@@ -171,11 +172,10 @@ def _split(text: str, separator: str | None) -> tuple[str, ...]:
 def _dataset(path: Path, videos: Videos, events: pd.DataFrame, names: Sequence[str]) -> Dataset:
     user, item, at, rating = names
     seconds = pd.to_numeric(events[at], errors="coerce").to_numpy(np.float64)
-    if not np.isfinite(seconds).all():
-        line = int(np.flatnonzero(~np.isfinite(seconds))[0])
-        raise InvalidInputError(
-            f"{path}: {at} of row {line + 1} is no number: {events[at].iloc[line][:40]!r}"
-        )
+    wrong = np.flatnonzero(~(np.abs(seconds) < END_OF_TIME_S))  # also what is no number
+    if len(wrong):
+        told = events[at].iloc[wrong[0]][:40]
+        raise InvalidInputError(f"{path}: {at} of row {wrong[0] + 1} is no time in seconds: {told!r}")
     given = events[rating] if rating in events.columns else pd.Series([""] * len(events))
     values = pd.to_numeric(given, errors="coerce").to_numpy(np.float32)
     at_ms = np.round(seconds * 1000).astype(np.int64)

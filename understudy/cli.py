@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "audit": "understudy.commands.data:audit",
     "train": "understudy.commands.models:train",
     "recommend": "understudy.commands.models:recommend",
+    "explain": "understudy.commands.models:explain",
     "bundles": "understudy.commands.models:bundles",
     "report": "understudy.commands.models:report",
     "ingest": "understudy.commands.processes:ingest",

@@ -18,8 +18,8 @@ from inference.recommender.ranking import Ranked, best
 from inference.recommender.sources import SOURCES
 
 MOST: Final = 600  # candidates that reach the ranker
-CHART_QUOTA: Final = 60
-PERSONAL_QUOTA: Final = 50
+CHART_QUOTA: Final = 40
+PERSONAL_QUOTA: Final = 30
 
 Mask = NDArray[np.bool_]
 
@@ -39,7 +39,7 @@ def shortlist(model: ModelBundle, moment: Moment, context: Context, allowed: Mas
     found = {name: values for name, values in scores.items() if values is not None}
     proposed = {name: _head(chart, allowed, CHART_QUOTA) for name, chart in moment.charts.items()}
     proposed |= {name: best(values, allowed, PERSONAL_QUOTA) for name, values in found.items()}
-    rows = _union(proposed, len(allowed))
+    rows = _union(proposed)
     personal = np.zeros((len(PERSONAL), len(rows)), np.float32)
     for place, name in enumerate(PERSONAL):
         if name in found:
@@ -58,14 +58,11 @@ def _head(chart: I32, allowed: Mask, quota: int) -> I32:
         depth *= 4
 
 
-def _union(proposed: dict[str, I32], videos: int) -> I32:
+def _union(proposed: dict[str, I32]) -> I32:
     """Every row that somebody proposed; with too many, those that most sources agree on."""
-    votes = np.zeros(videos, np.int32)
-    for rows in proposed.values():
-        votes[rows] += 1
-    rows = np.flatnonzero(votes).astype(np.int32)
+    rows, votes = np.unique(np.concatenate(list(proposed.values())), return_counts=True)
     if len(rows) > MOST:
-        rows = np.sort(rows[np.argsort(-votes[rows], kind="stable")[:MOST]])
+        rows = np.sort(rows[np.argsort(-votes, kind="stable")[:MOST]])
     return rows
 
 

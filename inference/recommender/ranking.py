@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from inference.recommender.arrays import F32, I32
 from inference.recommender.blend import contributions
 from inference.recommender.bundle import ModelBundle
+from inference.recommender.largest import largest
 from inference.recommender.sources import SOURCES
 
 
@@ -25,10 +26,7 @@ class Ranked:
 
 def best(scores: F32, allowed: NDArray[np.bool_], quota: int) -> I32:
     """At most `quota` allowed rows with evidence, those with the highest scores; in no order."""
-    rows = np.flatnonzero((scores > 0) & allowed).astype(np.int32)
-    if len(rows) <= quota:
-        return rows
-    return rows[np.argpartition(scores[rows], len(rows) - quota)[-quota:]]
+    return largest(scores * allowed, quota).astype(np.int32)
 
 
 def candidates(

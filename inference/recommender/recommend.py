@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from inference.recommender.absence import why_absent
 from inference.recommender.arrays import F32, I32
+from inference.recommender.arrivals import Arrivals
 from inference.recommender.bundle import ModelBundle
 from inference.recommender.context import Context, LiveTrending, Request, allowed_rows
 from inference.recommender.diversity import diversify
@@ -83,6 +85,7 @@ class Recommender:
         document: Mapping[str, Any] | None,
         live: LiveTrending | None,
         now_ms: int,
+        arrivals: Arrivals | None = None,
     ) -> Recommendation:
         """At most `request.count` videos for one viewer, never watched, excluded or of another genre.
 
@@ -91,6 +94,7 @@ class Recommender:
             document: the viewer's profile document from the serving store, if any.
             live: what is watched right now, if known.
             now_ms: the time of the request.
+            arrivals: videos that the bundle does not have; they get of the places for cold videos the last.
 
         Raises:
             InvalidInputError: the genre is unknown.
@@ -102,6 +106,12 @@ class Recommender:
         found = self._ranked(context, allowed, request)
         ranked = fill(self.model, self._shown(found.ranked, request.count), allowed, request.count)
         items = _items(self.model, ranked, found.proposed, request.explain)
+        if self._mixes and arrivals is not None:
+            watched = _watched_ids(document)
+            places = math.floor(self.model.blend.cold_share * request.count)
+            items = _with_arrivals(
+                items, arrivals.closest(self.model, request, context.recent, watched, places), request.count
+            )
         fate = None
         if request.explain_video is not None:
             order = found.ranked.rows
@@ -173,6 +183,18 @@ def source_scores(model: ModelBundle, context: Context) -> dict[str, F32]:
     found = {name: SOURCES[name].scores(model, context) for name in model.blend.sources}
     known = {name: values for name, values in found.items() if values is not None}
     return known or {"trending": trending.scores(model, context)}
+
+
+def _watched_ids(document: Mapping[str, Any] | None) -> set[str]:
+    """Of the profile document; the bundle's own history cannot name what the bundle does not have."""
+    return {watched[0] for watched in (document or {}).get("watched", ())}
+
+
+def _with_arrivals(items: tuple[Item, ...], arrived: list[str], count: int) -> tuple[Item, ...]:
+    """The list with these as its last; they have no score of their own, so they get the lowest."""
+    kept = items[: count - len(arrived)]
+    lowest = min((item.score for item in items), default=0.0)
+    return (*kept, *(Item(video_id, lowest, ("arrival",)) for video_id in arrived))
 
 
 def _items(

@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from inference.recommender.bundle import load_bundle
 from inference.recommender.context import Request
-from inference.recommender.recommend import recommend
+from inference.recommender.recommend import Recommender
 from tests.benchmarks.quality_check import (
     HALF_LIVES_DAYS,
     Check,
@@ -84,8 +84,11 @@ def measure(name: str, folder: Path, split: float, work: Path, given: argparse.N
     make_check(folder, check_folder, split)
     check = read_check(check_folder)
     bundle = work / name / f"v{split}"
-    lists, trained, answered = ask_command_line(check_folder, bundle, _chosen(given))
+    data = ["--ratings", str(check_folder / "train.csv"), "--items", str(check_folder / "items.csv")]
+    trained = run("train", *data, "--out", str(bundle), *_chosen(given))
+    lists, answered = ask(bundle, check_folder)
     ours = score(check, lists)
+    served = score(check, ask(bundle, check_folder, "--diverse")[0])
     half_life = max(HALF_LIVES_DAYS, key=lambda days: float(score(check, trending(check, days)).ndcg.mean()))
     best = score(check, trending(check, half_life))
     popular = score(check, trending(check, None))
@@ -97,11 +100,13 @@ def measure(name: str, folder: Path, split: float, work: Path, given: argparse.N
         "viewers": len(check.truth),
         "half_life_days": half_life,
         "understudy": _figures(ours),
+        "served": _figures(served),
         "trending": _figures(best),
         "popularity": _figures(popular),
         "over_trending": mean_and_error(ours.ndcg - best.ndcg),
         "over_popularity": mean_and_error(ours.ndcg - popular.ndcg),
-        "faults": ours.faults,
+        "served_over_ours": mean_and_error(served.ndcg - ours.ndcg),
+        "faults": {**ours.faults, **{f"{name} as served": found for name, found in served.faults.items()}},
         "train": asdict(trained),
         "evaluated": not given.lists_alone,
         "recommend": asdict(answered),
@@ -119,16 +124,12 @@ def _known(work: Path, name: str, split: float) -> dict[str, Any] | None:
     return found
 
 
-def ask_command_line(
-    check: Path, bundle: Path, chosen: Sequence[str]
-) -> tuple[dict[str, list[str]], Cost, Cost]:
-    """Train and recommend as anybody would, and read the lists."""
-    lists = check / "recommendations.csv"
-    data = ["--ratings", str(check / "train.csv"), "--items", str(check / "items.csv")]
-    trained = run("train", *data, "--out", str(bundle), *chosen)
-    answered = run("recommend", "--bundle", str(bundle), "--users", str(check / "users.txt"), "--count", "20",
-                   "--out", str(lists))  # fmt: skip
-    return read_lists(lists), trained, answered
+def ask(bundle: Path, check: Path, *options: str) -> tuple[dict[str, list[str]], Cost]:
+    """The lists that `understudy recommend` writes for the viewers of a check, and what that took."""
+    lists = check / f"recommendations{''.join(options)}.csv"
+    cost = run("recommend", "--bundle", str(bundle), "--users", str(check / "users.txt"), "--count", "20",
+               "--out", str(lists), *options)  # fmt: skip
+    return read_lists(lists), cost
 
 
 def run(*arguments: str) -> Cost:
@@ -149,13 +150,14 @@ def run(*arguments: str) -> Cost:
 
 def model_time(bundle: Path, check: Check) -> tuple[float, float]:
     """Median and 99th percentile of one recommendation in milliseconds of one core, the check's own viewers."""
-    model = load_bundle(bundle)
+    recommender = Recommender(load_bundle(bundle))
+    now_ms = recommender.model.as_of_ms
     viewers = list(check.truth)[:TIMED_VIEWERS]
     taken = []
     with threadpool_limits(limits=1):
         for viewer in viewers:
             began = time.thread_time()
-            recommend(model, Request(viewer, 20), None, None, model.as_of_ms)
+            recommender.recommend(Request(viewer, 20), None, None, now_ms)
             taken.append(1000 * (time.thread_time() - began))
     median, p99 = np.percentile(taken[10:], [50, 99])
     return round(float(median), 2), round(float(p99), 2)

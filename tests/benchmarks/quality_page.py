@@ -16,7 +16,7 @@ SYSTEMS: Final = ("understudy", "trending", "popularity")
 
 def tables(rows: Sequence[Row]) -> str:
     """All tables in Markdown."""
-    return "\n\n".join([_ndcg(rows), _means(rows), _others(rows), _costs(rows), _faults(rows)])
+    return "\n\n".join([_ndcg(rows), _means(rows), _others(rows), _served(rows), _costs(rows), _faults(rows)])
 
 
 def replaced(document: str, text: str) -> str:
@@ -73,6 +73,21 @@ def _others(rows: Sequence[Row]) -> str:
                 f"| {where} | {name} | {_pm(found['recall@20'])} | {_pm(found['hit@10'])} | "
                 f"{found['coverage@20']:.1%} | {found['cold_share']:.1%} |"
             )
+    return "\n".join(lines)
+
+
+def _served(rows: Sequence[Row]) -> str:
+    """What diversity and places for cold videos cost and bring."""
+    lines = [
+        "| as served | NDCG@20 | against the ranker's order, paired | coverage@20 | cold share |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        found, (change, error) = row["served"], row["served_over_ours"]
+        lines.append(
+            f"| {row['data']} {row['split']:g} | {_pm(found['ndcg@20'])} | {_signed(change)} ± {_short(error)} "
+            f"({_percent(change / row['understudy']['ndcg@20'][0])}) | {found['coverage@20']:.1%} | {found['cold_share']:.1%} |"
+        )
     return "\n".join(lines)
 
 

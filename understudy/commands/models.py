@@ -1,8 +1,9 @@
-"""`understudy train | recommend | bundles | report`: making model bundles, asking and judging them."""
+"""`understudy train | recommend | explain | bundles | report`: making model bundles, asking and judging them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 import msgspec
@@ -14,7 +15,11 @@ from storage.bundles import BundleRef, list_bundles, open_bundle
 from understudy.output import json_option, show
 from understudy.wiring import load_platform, open_migrated_store
 
+if TYPE_CHECKING:
+    from inference.recommender import Recommendation
+
 path = click.Path(path_type=Path)
+PARTS_TOLD: Final = 4  # contributions beside each video
 
 
 @click.command()
@@ -123,6 +128,31 @@ def recommend(bundle: Path, users: Path, count: int, out: Path, diverse: bool) -
 
     written = recommend_to_csv(bundle, users, count, out, diverse=diverse)
     click.echo(f"{out}: lists for {written:,} viewers")
+
+
+@click.command()
+@click.option("--bundle", type=path, required=True, help="A bundle's folder.")
+@click.option("--user", required=True, help="The viewer's id.")
+@click.option("--video", help="Also say what became of this video: shown, or which step dropped it.")
+@click.option("--count", type=click.IntRange(1, 100), default=10, show_default=True)
+@json_option
+def explain(bundle: Path, user: str, video: str | None, count: int, as_json: bool) -> None:
+    """Why a viewer is shown what, as of the bundle's time: sources and contributions of the ranker's features."""
+    from inference.recommender import Recommender, Request, load_bundle
+
+    recommender = Recommender(load_bundle(bundle))
+    asked = Request(user, count, explain=True, explain_video=video)
+    answer = recommender.recommend(asked, None, None, recommender.model.as_of_ms)
+    show(answer, as_json, lambda: _explained(answer, user, video))
+
+
+def _explained(answer: Recommendation, user: str, video: str | None) -> list[str]:
+    lines = [f"nothing is known of viewer {user!r}"] if answer.cold else []
+    for place, item in enumerate(answer.items, 1):
+        most = sorted(item.parts.items(), key=lambda part: -abs(part[1]))[:PARTS_TOLD]
+        added = ", ".join(f"{name} {value:+.2f}" for name, value in most)
+        lines.append(f"{place:3} {item.video_id}  {item.score:.3f}  {', '.join(item.sources)}; {added}")
+    return lines if video is None else [*lines, f"{video}: {answer.fate}"]
 
 
 @click.command()

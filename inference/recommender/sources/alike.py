@@ -7,21 +7,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.recommender.arrays import F32, F64, I32, Crowd, Signals
+from inference.recommender.arrays import F32, F64, I32, Crowd
 from inference.recommender.bundle import ModelBundle
 from inference.recommender.context import Context
+from inference.recommender.largest import largest
 
 NEAREST = 500  # viewers that count as alike
 CLOSEST = 50  # viewers that count as very alike
 
 
 class Watched(NamedTuple):
-    """What the nearest watched lately, the most alike first; the first `close` entries are the closest's."""
+    """What each of the nearest watched lately (N, L), the most alike first, by row plus 1 (0: nothing).
 
-    rows: I32
+    `days` (N, L) is how long ago, `cosines` (N,) how alike.
+    """
+
+    places: NDArray[np.intp]
     days: F32
     cosines: F64
-    close: int
 
 
 def scores(
@@ -31,22 +34,18 @@ def scores(
     signals = model.signals
     if signals is None or not len(context.history):
         return None
-    found = context.once("alike", lambda: _watched(signals, context))
-    part = slice(found.close if closest else None)
-    weights: NDArray[np.floating] = found.cosines[part]
-    if half_life_days is not None:
-        weights = weights * np.exp2(-found.days[part] / np.float32(half_life_days))
-    return np.bincount(found.rows[part], weights, len(model.catalogue)).astype(np.float32)
+    found = context.once("alike", lambda: _watched(signals.crowd, context.history))
+    part = slice(CLOSEST if closest else None)
+    days = found.days[part]
+    fading = 1.0 if half_life_days is None else np.exp2(-days / np.float32(half_life_days))
+    weights = np.broadcast_to(found.cosines[part, None], days.shape) * fading
+    summed = np.bincount(found.places[part].ravel(), weights.ravel(), len(model.catalogue) + 1)
+    return summed[1:].astype(np.float32)
 
 
-def _watched(signals: Signals, context: Context) -> Watched:
-    crowd = signals.crowd
-    near, cosines = _nearest(crowd, context.history)
-    rows = crowd.recent[near]
-    there = rows >= 0
-    lengths = there.sum(axis=1)
-    days = crowd.recent_days[near][there]
-    return Watched(rows[there], days, np.repeat(cosines, lengths), int(lengths[:CLOSEST].sum()))
+def _watched(crowd: Crowd, history: I32) -> Watched:
+    near, cosines = _nearest(crowd, history)
+    return Watched(crowd.recent[near].astype(np.intp) + 1, crowd.recent_days[near], cosines)
 
 
 def _nearest(crowd: Crowd, history: I32) -> tuple[NDArray[np.intp], F64]:
@@ -54,9 +53,8 @@ def _nearest(crowd: Crowd, history: I32) -> tuple[NDArray[np.intp], F64]:
     columns, weights, lengths = crowd.watchers.of(history)
     own = crowd.idf[history]
     length = float(np.sqrt(own @ own)) or 1.0
-    cosines = np.bincount(columns, weights * np.repeat(own / length, lengths), len(crowd.recent))
-    near = np.flatnonzero(cosines > 0)
-    if len(near) > NEAREST:
-        near = near[np.argpartition(-cosines[near], NEAREST)[:NEAREST]]
+    weighed = weights * np.repeat(own / length, lengths)
+    cosines: F64 = np.asarray(np.bincount(columns, weighed, len(crowd.recent)), np.float64)
+    near = largest(cosines, NEAREST)
     near = near[np.argsort(-cosines[near], kind="stable")]
-    return near, np.asarray(cosines[near], np.float64)
+    return near, cosines[near]

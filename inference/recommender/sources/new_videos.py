@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from core.clock import DAY
-from inference.recommender.arrays import F32
+from inference.recommender.arrays import F32, I32
 from inference.recommender.bundle import ModelBundle
 from inference.recommender.context import Context
 
@@ -25,7 +25,11 @@ def scores(model: ModelBundle, context: Context) -> F32 | None:
     if not len(recent):
         found[rows] = 1
         return found
-    taste = model.embeddings[recent].mean(axis=0)
-    cosines = model.embeddings[rows] @ taste / max(float(np.linalg.norm(taste)), 1e-9)
-    found[rows] = np.clip(cosines, 0, None)
+    found[rows] = np.clip(model.embeddings[rows] @ text_taste(model, recent), 0, None)
     return found
+
+
+def text_taste(model: ModelBundle, rows: I32) -> F32:
+    """The direction (d,) of the mean text of these videos, of length 1."""
+    mean = model.embeddings[rows].mean(axis=0)
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)

@@ -6,8 +6,8 @@ import pytest
 
 from core.clock import MINUTE, ManualClock
 from core.errors import DependencyError
-from inference.live_window import PAGE, LiveWindow, decayed_counts, first_key
-from storage.serving_store import TRENDING_REALTIME, Document
+from inference.live_window import LiveWindow, decayed_counts, first_key
+from storage.serving_store import PAGE, TRENDING_REALTIME, Document
 
 START = 28_000_000  # minutes
 
@@ -115,12 +115,3 @@ def test_the_last_counts_stay_while_the_store_is_away() -> None:
         live.refresh()
     assert live.current == {"a": 1}
     assert not live.stale
-
-
-def test_the_thread_looks_at_once_and_ends() -> None:
-    store, clock = Store(), ManualClock(START * MINUTE)
-    store.put(START, a=1)
-    live = window(store, clock)
-    live.start()
-    live.stop()
-    assert live.current == {"a": 1}

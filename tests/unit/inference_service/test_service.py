@@ -13,9 +13,12 @@ from core.health import ALIVE
 from core.lookup_query import LookupQuery
 from inference.lookups import FoundVideo
 from inference.profiles import ProfileRead
+from inference.recommender.arrivals import nothing_new
 from inference.recommender.context import LiveTrending, Request
 from inference.recommender.recommend import Item, Recommendation
 from inference.service import REQUEST_ID, ServiceParts, create_app
+
+ARRIVALS = nothing_new(1)
 
 
 class FakeRecommender:
@@ -26,8 +29,14 @@ class FakeRecommender:
         self.error: Exception | None = None
 
     def recommend(
-        self, request: Request, document: Mapping[str, Any] | None, live: object, now_ms: int
+        self,
+        request: Request,
+        document: Mapping[str, Any] | None,
+        live: object,
+        now_ms: int,
+        arrivals: object,
     ) -> Recommendation:
+        assert arrivals is ARRIVALS
         self.asked.append((request, document, live, now_ms))
         if self.error is not None:
             raise self.error
@@ -64,6 +73,7 @@ class Stage:
             find=self.find,
             profiles=self.profiles,
             live=self.live,
+            arrivals=lambda: ARRIVALS,
             clock=ManualClock(1000),
             registry=self.registry,
             checks={"bundle": lambda: self.problems.get("bundle")},

@@ -82,6 +82,7 @@ def test_the_page_is_replaced_between_its_marks_and_says_what_is_not_reached() -
     row = {
         "data": "movietweetings-early", "split": 0.9, "interactions": 100, "videos": 10, "viewers": 5,
         "half_life_days": 1, "understudy": figures, "trending": figures, "popularity": figures,
+        "served": figures | {"coverage@20": 0.4}, "served_over_ours": (-0.009, 0.001),
         "over_trending": (0.02, 0.003), "over_popularity": (0.05, 0.003), "faults": {"short": 2},
         "train": cost, "recommend": cost, "model_ms": (1.0, 2.0),
     }  # fmt: skip
@@ -90,6 +91,7 @@ def test_the_page_is_replaced_between_its_marks_and_says_what_is_not_reached() -
     assert "ml-100k | not measured" in text
     assert "'short': 2" in text
     assert "+.020 ± .003 (+11%)" in text
+    assert "| .180 ± .004 | −.009 ± .001 (−5%) | 40.0% | 5.0% |" in text
     page = replaced(f"before\n{BEGIN}\nstale\n{END}\nafter\n", text)
     assert "stale" not in page
     assert page.startswith("before\n")

@@ -108,9 +108,10 @@ def test_genres_are_separated_by_bars_or_by_spaces(tmp_path: Path) -> None:
         (
             "user,item,ts\n1,1,5\n1,1,yesterday\n",
             "item\n1\n",
-            r"r\.csv: ts of row 2 is no number: 'yesterday'",
+            r"r\.csv: ts of row 2 is no time in seconds: 'yesterday'",
         ),
-        ("user,item,ts\n1,1,inf\n", "item\n1\n", "is no number"),
+        ("user,item,ts\n1,1,inf\n", "item\n1\n", "is no time in seconds"),
+        ("user,item,ts\n1,1,1700000000000\n", "item\n1\n", "is no time in seconds: '1700000000000'"),
         ("", "item\n1\n", r"r\.csv: cannot be read"),
         ("user,item,ts\n1,2,5\n", "item\n1\n", "nothing to train on"),
         ("user,item,ts\n", "item\n1\n", "nothing to train on"),
