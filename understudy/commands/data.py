@@ -71,9 +71,11 @@ def load(
 def audit(as_json: bool) -> None:
     """Compare what the event log holds with what is stored: lost, duplicated, every gap by name. Exit 3 if not clean."""
     from ingest.audit import audit as audit_log
+    from ingest.settings import IngestSettings
 
     platform, clock = load_platform(), SystemClock()
-    report = audit_log(open_migrated_store(platform), open_event_log(platform, clock))
+    topics = IngestSettings.load().kinds
+    report = audit_log(open_migrated_store(platform), open_event_log(platform, clock), topics)
     show(report.as_json(), as_json, report.sentences)
     if not report.clean:
         raise RefusedError("the event log and the store do not agree")
