@@ -20,6 +20,8 @@ COMMANDS: Mapping[str, str] = {
     "load": "understudy.commands.data:load",
     "simulate": "understudy.commands.traffic:simulate_command",
     "audit": "understudy.commands.data:audit",
+    "retention": "understudy.commands.housekeeping:retention",
+    "forget": "understudy.commands.housekeeping:forget",
     "train": "understudy.commands.models:train",
     "recommend": "understudy.commands.models:recommend",
     "bundles": "understudy.commands.models:bundles",

@@ -1,6 +1,6 @@
 """What was deleted on purpose, so that the audit does not take it for lost; when a dead letter was sent again.
 
-Revision 0003, after 0002.
+Revision 0003, after 0002. Going back forgets the count: the audit then takes what was removed for lost.
 """
 
 from __future__ import annotations
