@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "load": "understudy.commands.data:load",
     "simulate": "understudy.commands.traffic:simulate_command",
     "audit": "understudy.commands.data:audit",
+    "archive": "understudy.commands.archiving:archive",
     "retention": "understudy.commands.housekeeping:retention",
     "forget": "understudy.commands.housekeeping:forget",
     "train": "understudy.commands.models:train",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from core.clock import DAY, SystemClock
 from core.errors import InvalidInputError
+from core.ids import check_id
 from core.settings import PlatformSettings
 from understudy.output import json_option, progress, show
 from understudy.wiring import load_platform, open_migrated_store
@@ -63,17 +65,28 @@ def forget(user_id: str, dry_run: bool, as_json: bool) -> None:
     from storage.connect import open_serving_store
     from understudy.forgetting import forget as forget_viewer
 
+    check_id("user_id", user_id)
     platform = load_platform()
     found = forget_viewer(
         user_id,
         database=open_migrated_store(platform),
         serving_store=open_serving_store(platform, SystemClock()),
         bundles=platform.bundles,
-        archived=0,
+        archived=_forget_in_archive(platform.archive, user_id, dry_run=dry_run),
         log=_remains_in_log(platform),
         dry_run=dry_run,
     )
     show(found.as_json(), as_json, found.sentences)
+
+
+def _forget_in_archive(folder: Path, user_id: str, *, dry_run: bool) -> int:
+    """How many archived events of the viewer were deleted, or would be."""
+    if not folder.is_dir():
+        return 0
+    from understudy.commands.archiving import opened_archive
+
+    with opened_archive(folder) as archive:
+        return archive.count_of_viewer(user_id) if dry_run else archive.remove_viewer(user_id)
 
 
 def _remains_in_log(platform: PlatformSettings) -> str:

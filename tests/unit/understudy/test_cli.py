@@ -97,6 +97,7 @@ def test_a_misspelt_variable_is_refused_by_every_command(
         ["settings"],
         ["audit"],
         ["ingest", "replay-dead-letters"],
+        ["archive"],
         ["retention", "--older-than", "30"],
         ["forget", "u1"],
         ["release", "status"],
