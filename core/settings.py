@@ -84,6 +84,11 @@ class PlatformSettings(Settings):
         return self.home / "serving"
 
     @property
+    def archive(self) -> Path:
+        """Folder of the raw archive."""
+        return self.home / "archive"
+
+    @property
     def bundles(self) -> Path:
         return self.home / "bundles"
 

@@ -58,6 +58,18 @@ class DeploySettings(Settings):
         le=60,
         description="seconds between two looks of the built-in scheduler for work that is due",
     )
+    keep_interactions_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="`understudy retention` deletes interactions received longer ago; 0: kept for ever",
+    )
+    keep_exposures_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="`understudy retention` deletes exposures served longer ago; 0: kept for ever",
+    )
     fallback_count: int = Field(
         50, ge=1, le=500, description="length of the static trending list that is shown when no arm answers"
     )

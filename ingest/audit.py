@@ -17,6 +17,7 @@ from storage.offsets import StoredOffsets, count_stored_offsets, offsets_without
 from storage.progress import Progress, accounted_offsets
 
 TOPICS: Final = (TOPIC_INTERACTIONS, TOPIC_EXPOSURES)
+MOST_RUNS: Final = 20
 
 Run = tuple[int, int]
 
@@ -43,14 +44,19 @@ class PartitionAudit:
 
     @property
     def lost(self) -> int:
-        """Offsets that were passed and have no row, beyond the duplicates and tombstones, which have none."""
+        """Offsets that were passed and have no row, beyond those that need none."""
         rowless = sum(last - first + 1 for first, last in self.without_row)
-        return max(0, rowless - self.account.duplicates - self.account.tombstones)
+        return max(0, rowless - self.rowless_by_right)
+
+    @property
+    def rowless_by_right(self) -> int:
+        """Duplicates and tombstones, and rows that were deleted on purpose."""
+        return self.account.duplicates + self.account.tombstones + self.account.removed
 
     @property
     def duplicated(self) -> int:
-        """Rows beyond one for each offset counted as stored or dead, and rows that share an event id."""
-        beyond = max(0, self.rows - self.account.stored)
+        """Rows beyond one for each offset that must have one, and rows that share an event id."""
+        beyond = max(0, self.rows - self.account.kept)
         dead_beyond = max(0, self.found.dead_letters - self.account.dead)
         return beyond + dead_beyond + self.found.interactions - self.found.event_ids
 
@@ -61,7 +67,7 @@ class PartitionAudit:
             self.lost == 0
             and self.duplicated == 0
             and self.account.balanced
-            and (self.rows, self.found.dead_letters) == (self.account.stored, self.account.dead)
+            and (self.rows, self.found.dead_letters) == (self.account.kept, self.account.dead)
             and self.account.next_offset <= self.log_end
         )
 
@@ -77,6 +83,7 @@ class PartitionAudit:
             "duplicates": account.duplicates,
             "dead_letters": account.dead,
             "tombstones": account.tombstones,
+            "removed": account.removed,
             "waiting": self.waiting,
             "lost": self.lost,
             "duplicated": self.duplicated,
@@ -90,20 +97,26 @@ class PartitionAudit:
         story = (
             f"{self.where.topic}/{self.where.partition}: log end {self.log_end}, read {account.read} ="
             f" {account.stored} stored + {account.duplicates} duplicates + {account.dead} dead letters"
-            f" + {account.tombstones} tombstones; {self.waiting} waiting; {self.lost} lost,"
+            f" + {account.tombstones} tombstones; {self._since()}{self.waiting} waiting; {self.lost} lost,"
             f" {self.duplicated} duplicated"
         )
         return story if self.clean else f"{story}. {self._complaint()}"
+
+    def _since(self) -> str:
+        return f"{self.account.removed} removed since; " if self.account.removed else ""
 
     def _complaint(self) -> str:
         if self.account.next_offset > self.log_end:
             return f"The account is at {self.account.next_offset}, beyond the log: this is another event log"
         if self.lost:
-            runs = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in self.without_row[:20])
-            legal = self.account.duplicates + self.account.tombstones
-            return f"Offsets without a row: {runs} (of them {legal} are duplicates or tombstones)"
+            runs = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in self.without_row[:MOST_RUNS])
+            more = f" and {len(self.without_row) - MOST_RUNS} further runs"
+            return (
+                f"Offsets without a row: {runs}{more if len(self.without_row) > MOST_RUNS else ''} (of them"
+                f" {self.rowless_by_right} are duplicates, tombstones or removed)"
+            )
         return (
-            f"The account says {self.account.stored} stored and {self.account.dead} dead, the tables hold"
+            f"The account says {self.account.kept} stored and {self.account.dead} dead, the tables hold"
             f" {self.rows} and {self.found.dead_letters}"
         )
 

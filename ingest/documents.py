@@ -7,8 +7,10 @@ order within a partition is kept.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from core.clock import DAY, HOUR, MINUTE
@@ -23,11 +25,32 @@ TRENDING_FRESH_MS: Final = HOUR
 # One watching is one count: it begins with a view, and progress and completion would count it again.
 TRENDING_BY: Final = frozenset({"view", "like", "rating", "review"})
 
+# A session begins with the first thing a viewer does, and again after so long: its lists are then made anew.
+SESSION_MS: Final = 30 * MINUTE
+FINISHED_PERCENTAGE: Final = 90
+UNFINISHED_VIDEOS: Final = 50
+PROGRESS_BY: Final = frozenset({"progress", "complete"})
+
 Entry = list[Any]  # [video_id, occurred_ms, value or None], as it stands in the document
 
 
+@dataclass(frozen=True, slots=True)
+class ProfileChange:
+    """A profile as it is now, and as it was when the viewer's newest session began, if that is among the rows."""
+
+    profile: Document
+    at_session: Document | None
+
+
 def profiles_after(before: Mapping[str, Document], rows: Iterable[LoggedInteraction]) -> dict[str, Document]:
-    """The profile documents that change, by viewer.
+    """The profile documents that change, by viewer; rows as for `profile_changes`."""
+    return {user_id: change.profile for user_id, change in profile_changes(before, rows).items()}
+
+
+def profile_changes(
+    before: Mapping[str, Document], rows: Iterable[LoggedInteraction]
+) -> dict[str, ProfileChange]:
+    """What becomes of the profiles that change, by viewer.
 
     Args:
         before: documents of the rows' viewers, where there are any.
@@ -37,8 +60,8 @@ def profiles_after(before: Mapping[str, Document], rows: Iterable[LoggedInteract
     for row in rows:
         if row.interaction.event_type in WATCHED_BY and row.interaction.video_id is not None:
             by_viewer[row.interaction.user_id].append(row)
-    changed = {user_id: _profile(before.get(user_id), mine) for user_id, mine in by_viewer.items()}
-    return {user_id: document for user_id, document in changed.items() if document is not None}
+    changed = {user_id: _change(before.get(user_id), mine) for user_id, mine in by_viewer.items()}
+    return {user_id: change for user_id, change in changed.items() if change is not None}
 
 
 def trending_key(row: LoggedInteraction) -> str:
@@ -54,8 +77,7 @@ def trending_expires_ms(key: str) -> int:
 def trends(row: LoggedInteraction) -> bool:
     """Whether a row counts for what is watched right now."""
     event = row.interaction
-    fresh = event.received_ms - event.occurred_ms < TRENDING_FRESH_MS
-    return fresh and event.video_id is not None and event.event_type in TRENDING_BY
+    return _fresh(row) and event.video_id is not None and event.event_type in TRENDING_BY
 
 
 def trending_after(before: Mapping[str, Document], rows: Iterable[LoggedInteraction]) -> dict[str, Document]:
@@ -75,20 +97,59 @@ def trending_after(before: Mapping[str, Document], rows: Iterable[LoggedInteract
     return after
 
 
-def _profile(before: Document | None, rows: list[LoggedInteraction]) -> Document | None:
+def _fresh(row: LoggedInteraction) -> bool:
+    return row.interaction.received_ms - row.interaction.occurred_ms < TRENDING_FRESH_MS
+
+
+def _change(before: Document | None, rows: list[LoggedInteraction]) -> ProfileChange | None:
+    profile, began = _profile(before, rows)
+    if profile is None:
+        return None
+    # Made of the rows up to that one, so that it is the same however the rows come in batches.
+    return ProfileChange(profile, None if began is None else _profile(before, rows[: began + 1])[0])
+
+
+def _profile(before: Document | None, rows: list[LoggedInteraction]) -> tuple[Document | None, int | None]:
+    """The profile, None if no row is new to it; and the place of the row with which the newest session began."""
     offsets: dict[str, int] = dict(before["offsets"]) if before else {}
     watched: dict[str, Entry] = {entry[0]: entry for entry in before["watched"]} if before else {}
-    fresh = False
-    for row in rows:
+    unfinished: list[Entry] = before.get("unfinished", []) if before else []
+    session_ms: int = before.get("session_ms", 0) if before else 0
+    changed, began = False, None
+    for number, row in enumerate(rows):
         place = f"{row.topic}:{row.partition}"
         if row.offset <= offsets.get(place, -1):
             continue
-        fresh = True
+        changed = True
         offsets[place] = row.offset
+        if row.interaction.event_type in PROGRESS_BY:
+            unfinished = _left_off(unfinished, watched, row)
         _watch(watched, row)
-    if not fresh:
-        return None
-    return {"watched": sorted(watched.values(), key=_age), "offsets": offsets}
+        if row.interaction.received_ms - session_ms >= SESSION_MS and _fresh(row):
+            session_ms, began = row.interaction.received_ms, number
+    if not changed:
+        return None, None
+    profile: Document = {"watched": sorted(watched.values(), key=_age), "offsets": offsets}
+    if unfinished:
+        profile["unfinished"] = unfinished
+    if session_ms:
+        profile["session_ms"] = session_ms
+    return profile, began
+
+
+def _left_off(unfinished: list[Entry], watched: Mapping[str, Entry], row: LoggedInteraction) -> list[Entry]:
+    """Where the viewer left off: the newest progress, as a percentage, of each video that is not finished."""
+    event = row.interaction
+    video_id = str(event.video_id)
+    if video_id in watched and event.occurred_ms < watched[video_id][1]:
+        return unfinished  # something newer of this video is known
+    percentage = 100 if event.event_type == "complete" else event.details.get("watch_percentage")
+    if percentage is None:
+        return unfinished
+    others = [entry for entry in unfinished if entry[0] != video_id]
+    if percentage < FINISHED_PERCENTAGE:
+        insort(others, [video_id, event.occurred_ms, percentage], key=_age)
+    return others[-UNFINISHED_VIDEOS:]
 
 
 def _watch(watched: dict[str, Entry], row: LoggedInteraction) -> None:

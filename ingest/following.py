@@ -6,31 +6,46 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from ingest.documents import (
-    profiles_after,
+    profile_changes,
     trending_after,
     trending_expires_ms,
     trending_key,
     trends,
 )
+from ingest.session_documents import EMPTY_SHELF, Shelf, session_documents
 from storage.interactions import LoggedInteraction
-from storage.serving_store import TRENDING_REALTIME, USER_REALTIME_PROFILE, Document, ServingStore
+from storage.serving_store import (
+    RECOMMENDATION_REALTIME,
+    TRENDING_REALTIME,
+    USER_REALTIME_PROFILE,
+    Document,
+    ServingStore,
+)
 
 
-def follow(store: ServingStore, rows: Sequence[LoggedInteraction], now_ms: int) -> None:
-    """Apply stored rows to profiles and trending windows; applied again they change nothing.
+def follow(
+    store: ServingStore, rows: Sequence[LoggedInteraction], now_ms: int, shelf: Shelf = EMPTY_SHELF
+) -> None:
+    """Apply stored rows to profiles, sessions and trending windows; applied again they change nothing.
 
     Raises:
         DependencyError: some documents may be written and others not; the same call again makes it whole.
     """
-    _follow_profiles(store, rows)
+    _follow_profiles(store, rows, now_ms, shelf)
     _follow_trending(store, rows, now_ms)
 
 
-def _follow_profiles(store: ServingStore, rows: Sequence[LoggedInteraction]) -> None:
+def _follow_profiles(
+    store: ServingStore, rows: Sequence[LoggedInteraction], now_ms: int, shelf: Shelf
+) -> None:
     viewers = {row.interaction.user_id for row in rows}
-    if viewers:
-        before = store.get_many(USER_REALTIME_PROFILE, viewers)
-        store.put_many(USER_REALTIME_PROFILE, profiles_after(before, rows))
+    if not viewers:
+        return
+    changes = profile_changes(store.get_many(USER_REALTIME_PROFILE, viewers), rows)
+    # Sessions first: after a crash in between the profile still says that theirs is to be written.
+    for expires_ms, sessions in session_documents(changes, shelf, now_ms).items():
+        store.put_many(RECOMMENDATION_REALTIME, sessions, expires_ms)
+    store.put_many(USER_REALTIME_PROFILE, {user_id: c.profile for user_id, c in changes.items()})
 
 
 def _follow_trending(store: ServingStore, rows: Sequence[LoggedInteraction], now_ms: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from core.events import TOPIC_INTERACTIONS, Interaction, encode_event
+from ingest.pacing import Pace
 from storage.database import Database
 from storage.event_log import EventLog, Message
 from storage.serving_store import VIDEO_CATALOG, ServingStore
@@ -31,6 +32,7 @@ def load_history(
     digest: str,
     on_progress: Progress = lambda done, total: None,
     topic: str = TOPIC_INTERACTIONS,
+    pace: Pace | None = None,
 ) -> int:
     """Append every row as a `rating` event; the number sent.
 
@@ -43,13 +45,17 @@ def load_history(
         digest: names the data set, as in "sha256:...".
         on_progress: called with (sent, all) after each batch.
         topic: where the events go.
+        pace: how fast; None: as fast as the log takes them.
 
     Raises:
         DependencyError: the log did not answer; loading again is right.
     """
     name = digest.rpartition(":")[2][:8]
-    for first in range(0, len(rows), BATCH):
-        part = rows[first : first + BATCH]
+    batch = BATCH if pace is None else pace.batch(BATCH)
+    for first in range(0, len(rows), batch):
+        if pace is not None:
+            pace.wait_for(first)
+        part = rows[first : first + batch]
         messages = [_message(row, f"load-{name}-{first + number}") for number, row in enumerate(part)]
         log.append(topic, messages)
         on_progress(first + len(part), len(rows))

@@ -7,6 +7,7 @@ are defined to be in UTC, so one without an offset is not a guess here.
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from core.clock import parse_ms
@@ -21,26 +22,37 @@ _RECOMMENDATION = re.compile(
     r"recommendation request ([^,]{1,200}), status ([0-9]{3}), result: (.*), ([0-9]{1,9}(?:\.[0-9]{1,9})?) ?ms"
 )
 _HAS_OFFSET = re.compile(r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})$")
+_LINE_END = b"\r\n"
 _NO_SECONDS = re.compile(r"[0-9-]{10}[Tt ][0-9]{2}:[0-9]{2}$")
 
 
-def parse_log_line(value: bytes, received_ms: int, line_id: str) -> Interaction | Exposure:
-    """One line as the event or the exposure it reports.
+def parse_log_line(value: bytes, received_ms: int) -> Interaction | Exposure:
+    """One line as the event or the exposure it reports. Its id is a name of its content: sent twice, it counts once.
 
     Args:
         value: the line, UTF-8, with or without its line end.
         received_ms: the log's receipt time.
-        line_id: names the line; it stands for the request id that the line does not carry.
 
     Raises:
         InvalidEventError: with the reason class `too_large`, `malformed`, `id`, `details` or `time`.
     """
     occurred_ms, user_id, rest = _fields(value, received_ms)
+    line_id = f"line-{hashlib.sha256(value.rstrip(_LINE_END)).hexdigest()[:32]}"
     if found := _DATA.fullmatch(rest):
-        return _watched(user_id, _id("video_id", found[1]), int(found[2]), occurred_ms, received_ms)
+        minute = int(found[2])
+        return Interaction(
+            event_id=line_id,
+            user_id=user_id,
+            video_id=_id("video_id", found[1]),
+            event_type="progress" if minute else "view",
+            # the first minute asked for is a view; a later one is progress, of a length the line does not know
+            details={"duration_watched": minute * 60} if minute else {},
+            occurred_ms=occurred_ms,
+            received_ms=received_ms,
+        )
     if found := _RATE.fullmatch(rest):
         return Interaction(
-            event_id=None,
+            event_id=line_id,
             user_id=user_id,
             video_id=_id("video_id", found[1]),
             event_type="rating",
@@ -81,19 +93,6 @@ def _id(kind: str, value: str) -> str:
         return check_id(kind, value)
     except InvalidInputError as error:
         raise InvalidEventError("id", str(error)) from None
-
-
-def _watched(user_id: str, video_id: str, minute: int, occurred_ms: int, received_ms: int) -> Interaction:
-    """The first minute asked for is a view; a later one is progress, of a length this line does not know."""
-    return Interaction(
-        event_id=None,
-        user_id=user_id,
-        video_id=video_id,
-        event_type="progress" if minute else "view",
-        details={"duration_watched": minute * 60} if minute else {},
-        occurred_ms=occurred_ms,
-        received_ms=received_ms,
-    )
 
 
 def _recommended(user_id: str, found: re.Match[str], served_ms: int, line_id: str) -> Exposure:

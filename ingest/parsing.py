@@ -73,7 +73,6 @@ def _content(record: Record, value: bytes, kind: str) -> Interaction | list[Expo
     if kind == EXPOSURES:
         return decode_exposures(value)
     if kind == LOG_LINES:
-        line_id = f"{record.topic}:{record.partition}:{record.offset}"
-        said = parse_log_line(value, record.timestamp_ms, line_id)
+        said = parse_log_line(value, record.timestamp_ms)
         return said if isinstance(said, Interaction) else [said]
     return parse_event(value, record.timestamp_ms, None if kind == EVENTS else kind)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ingest.parsing import Batch
 from storage.database import Database
 from storage.dead_letters import store_dead_letters
 from storage.event_log import LogPosition, TopicPartition
-from storage.exposures import exposure_positions, store_exposures
+from storage.exposures import LoggedExposure, exposure_positions, store_exposures
 from storage.interactions import LoggedInteraction, store_interactions, stored_under
 from storage.progress import Fate, Progress, ProgressDelta, advance_progress, progress_of
+
+R = TypeVar("R", LoggedInteraction, LoggedExposure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +42,24 @@ def store_batch(database: Database, batch: Batch) -> Stored:
         # Locked first: of two readers of one partition (one of them deposed) the later sees what the other did.
         before = progress_of(connection, sorted(batch.following), lock=True)
         rows = batch.interactions
-        if store_interactions(connection, rows) < len(rows):
+        if store_interactions(connection, _beyond(before, rows)) < len(rows):
             rows = stored_under(connection, [row.position for row in rows])
         if batch.exposures:
-            store_exposures(connection, batch.exposures)
+            store_exposures(connection, _beyond(before, batch.exposures))
         if batch.dead_letters:
             store_dead_letters(connection, batch.dead_letters)
         shown = {LogPosition(row.topic, row.partition, row.offset) for row in batch.exposures}
         shown_now = exposure_positions(connection, shown)
         after = advance_progress(connection, _deltas(batch, rows, shown, shown_now))
     return Stored(rows, _counted(before, after), _skipped(before, after))
+
+
+def _beyond(accounts: Mapping[TopicPartition, Progress], rows: list[R]) -> list[R]:
+    """Those the account has not passed: what it has is settled, and a row deleted since must not come back."""
+    if not accounts:
+        return rows
+    reached = {tuple(where): account.next_offset for where, account in accounts.items()}
+    return [row for row in rows if row.offset >= reached.get((row.topic, row.partition), 0)]
 
 
 def _deltas(

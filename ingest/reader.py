@@ -21,9 +21,11 @@ from ingest.limits import DeadLetterLimit
 from ingest.metrics import ReaderMetrics
 from ingest.parsing import Batch, parse_batch
 from ingest.persistence import store_batch
+from ingest.session_documents import EMPTY_SHELF, Shelf
 from ingest.settings import IngestSettings
 from storage.database import Database
 from storage.event_log import CommitRefusedError, Consumer, EventLog, Record
+from storage.interactions import LoggedInteraction
 from storage.serving_store import ServingStore
 
 _log = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class Reader:
         settings: IngestSettings,
         metrics: ReaderMetrics,
         stop: threading.Event,
+        shelf: Shelf = EMPTY_SHELF,
     ) -> None:
         self.state = ReaderState(progress_ms=clock.now_ms())
         self._log = log
@@ -69,6 +72,7 @@ class Reader:
         self._kinds = settings.kinds
         self.metrics = metrics
         self._stop = stop
+        self._shelf = shelf
         self._limit = DeadLetterLimit(settings.dead_letter_limit, settings.dead_letter_window)
         self._lag_due_ms = 0
 
@@ -109,9 +113,12 @@ class Reader:
         self.metrics.stored(stored)
         for topic, count in (+stored.skipped).items():
             _log.error("%d offsets of topic %s were gone before they were read", count, topic)
-        self._insist("documents", lambda: follow(self._serving_store, stored.rows, self._clock.now_ms()))
+        self._insist("documents", lambda: self._follow(stored.rows))
         self._insist("commit", lambda: self._commit(consumer, batch))
         self.metrics.batch_seconds.observe(time.perf_counter() - started)
+
+    def _follow(self, rows: list[LoggedInteraction]) -> None:
+        follow(self._serving_store, rows, self._clock.now_ms(), self._shelf)
 
     def join(self) -> Consumer:
         """Become a member of the group. Raises DependencyError."""

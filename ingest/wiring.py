@@ -15,6 +15,7 @@ from ingest.metrics import ReaderMetrics
 from ingest.pages import Page, reader_pages
 from ingest.reader import Reader
 from ingest.settings import IngestSettings
+from ingest.shelf import LiveShelf
 from storage.connect import open_event_log, open_main_store, open_serving_store
 from storage.database import Database
 from storage.event_log import EventLog
@@ -47,7 +48,8 @@ def build_reader(
         open_serving_store(platform, clock),
     )
     database, log, serving_store = stores
-    reader = Reader(log, database, serving_store, clock, settings, ReaderMetrics(registry), stop)
+    shelf = LiveShelf(database, serving_store, platform.bundles, clock).shelf()
+    reader = Reader(log, database, serving_store, clock, settings, ReaderMetrics(registry), stop, shelf)
     pages = reader_pages(
         package,
         ready=lambda: reader_readiness(reader.state, clock, settings.stuck_ms),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 
 from storage.batches import insert_new
 from storage.tables import dead_letters
@@ -45,6 +45,32 @@ def list_dead_letters(
     if reason is not None:
         query = query.where(t.reason == reason)
     return [DeadLetter(*row) for row in connection.execute(query)]
+
+
+def waiting_dead_letters(
+    connection: Connection,
+    after_row: int,
+    limit: int,
+    *,
+    reason: str | None = None,
+    topic: str | None = None,
+) -> list[tuple[int, DeadLetter]]:
+    """Row number and letter of those never sent again, after row `after_row`, the oldest first."""
+    t = dead_letters.c
+    query = select(t.row_id, *(t[name] for name in _COLUMNS)).where(
+        t.row_id > after_row, t.replayed_ms.is_(None)
+    )
+    for column, wanted in ((t.reason, reason), (t.topic, topic)):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    rows = connection.execute(query.order_by(t.row_id).limit(limit))
+    return [(row[0], DeadLetter(*row[1:])) for row in rows]
+
+
+def mark_replayed(connection: Connection, rows: Sequence[int], at_ms: int) -> None:
+    """Note that these letters, by row number, were sent through the event log again."""
+    t = dead_letters.c
+    connection.execute(update(dead_letters).where(t.row_id.in_(rows)).values(replayed_ms=at_ms))
 
 
 def count_dead_letters(connection: Connection, topic: str) -> dict[int, int]:

@@ -30,7 +30,8 @@ class ProgressDelta:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The account of one partition. `skipped` counts offsets the log never gave us."""
+    """The account of one partition. `skipped` counts offsets the log never gave us, `removed` those of the
+    stored ones whose rows were deleted on purpose since."""
 
     first_offset: int
     next_offset: int
@@ -39,11 +40,17 @@ class Progress:
     dead: int = 0
     tombstones: int = 0
     skipped: int = 0
+    removed: int = 0
 
     @property
     def read(self) -> int:
         """Records read, each counted once however often it was delivered."""
         return self.stored + self.duplicates + self.dead + self.tombstones
+
+    @property
+    def kept(self) -> int:
+        """Stored offsets that still have a row."""
+        return self.stored - self.removed
 
     @property
     def balanced(self) -> bool:
@@ -52,7 +59,8 @@ class Progress:
 
 
 _COUNTS: Final = ("stored", "duplicates", "dead", "tombstones", "skipped")
-_COLUMNS: Final = ("topic", "partition", "first_offset", "next_offset", *_COUNTS)
+_STARTED: Final = ("topic", "partition", "first_offset", "next_offset", *_COUNTS)
+_COLUMNS: Final = (*_STARTED, "removed")
 
 
 def advance(progress: Progress, delta: ProgressDelta) -> Progress:
@@ -79,7 +87,7 @@ def advance_progress(
     """Add to the accounts, in the transaction that stored the records; the accounts afterwards."""
     filled = {where: delta for where, delta in sorted(deltas.items()) if delta.fates}
     starts = [(*where, min(delta.fates), min(delta.fates), 0, 0, 0, 0, 0) for where, delta in filled.items()]
-    insert_new(connection, ingest_progress, _COLUMNS, starts)
+    insert_new(connection, ingest_progress, _STARTED, starts)
     before = progress_of(connection, filled, lock=True)
     after = {where: advance(before[where], delta) for where, delta in filled.items()}
     changed = [_parameters(where, row) for where, row in after.items() if row != before[where]]
@@ -106,6 +114,14 @@ def accounted_offsets(connection: Connection, topic: str) -> dict[int, Progress]
     t = ingest_progress.c
     query = select(*(t[name] for name in _COLUMNS[1:])).where(t.topic == topic).order_by(t.partition)
     return {row[0]: Progress(*row[1:]) for row in connection.execute(query)}
+
+
+def count_removed(connection: Connection, offsets: Mapping[TopicPartition, int]) -> None:
+    """Note how many stored offsets lose their rows, in the transaction that deletes them."""
+    t = ingest_progress.c
+    for (topic, partition), count in sorted(offsets.items()):
+        changed = update(ingest_progress).where(t.topic == topic, t.partition == partition)
+        connection.execute(changed.values(removed=t.removed + count))
 
 
 _UPDATE: Final = (

@@ -93,6 +93,8 @@ ingest_progress = Table(
     Column("dead", BigInteger, nullable=False),
     Column("tombstones", BigInteger, nullable=False),
     Column("skipped", BigInteger, nullable=False),  # offsets the log never gave us (trimmed or internal)
+    # stored offsets whose rows were deleted since, by retention or for a viewer
+    Column("removed", BigInteger, nullable=False, server_default="0"),
     schema="activity",
 )
 
@@ -132,6 +134,7 @@ dead_letters = Table(
     Column("message", Text, nullable=False),
     Column("value", LargeBinary, nullable=False),
     Column("received_ms", BigInteger, nullable=False),
+    Column("replayed_ms", BigInteger),  # when it was sent through the event log again
     UniqueConstraint("topic", "partition", "offset"),
     schema="output",
 )

@@ -15,6 +15,7 @@ from core.metrics import new_registry
 from ingest.documents import profiles_after, trending_after
 from ingest.metrics import ReaderMetrics
 from ingest.reader import Reader
+from ingest.session_documents import EMPTY_SHELF
 from ingest.settings import IngestSettings
 from storage.database import Database, open_database
 from storage.event_log import Consumer, EventLog, LogPosition, Message, Positions, Record, TopicPartition
@@ -47,6 +48,7 @@ class Platform:
             settings or IngestSettings(),
             ReaderMetrics(new_registry("reader")),
             parts.get("stop", threading.Event()),
+            parts.get("shelf", EMPTY_SHELF),
         )
 
     def consumer(self) -> Consumer:

@@ -9,6 +9,7 @@ import numpy as np
 
 from core.errors import InvalidInputError
 from ingest.loading import HistoryRow, load_history, publish_catalogue
+from ingest.pacing import Pace
 from storage.database import Database
 from storage.event_log import EventLog
 from storage.serving_store import ServingStore
@@ -59,6 +60,7 @@ def load_dataset(
     serving_store: ServingStore,
     log: EventLog,
     on_progress: Progress,
+    pace: Pace | None = None,
 ) -> Loaded:
     """Publish the catalogue and append every interaction as a `rating` event, all times moved by `shift_ms`.
 
@@ -67,7 +69,7 @@ def load_dataset(
     moved = dataset.shifted(shift_ms)
     publish_catalogue(list(_catalogue(moved)), database, serving_store)
     digest = dataset.digest()
-    sent = load_history(log, _rows(moved), digest, on_progress)
+    sent = load_history(log, _rows(moved), digest, on_progress, pace=pace)
     return Loaded(len(moved.videos), len(np.unique(moved.viewer)), sent, shift_ms, digest)
 
 

@@ -57,8 +57,8 @@ def test_migrations_make_exactly_the_tables_of_the_code(database: Database) -> N
 
 def test_migrations_go_back_to_nothing_and_forward_again(database_url: str) -> None:
     for to, revision in (
-        ("head", "0002"),
-        ("head", "0002"),
+        ("head", "0003"),
+        ("head", "0003"),
         ("base", None),
         ("base", None),
         ("0001", "0001"),
@@ -76,7 +76,7 @@ def test_processes_that_migrate_at_once_do_it_once(database_url: str) -> None:
         list(pool.map(migrate, [database_url] * 4))
     opened = open_database(database_url)
     with opened.read() as connection:
-        assert revision_of(connection) == "0002"
+        assert revision_of(connection) == "0003"
     opened.close()
 
 

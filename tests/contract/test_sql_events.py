@@ -22,7 +22,9 @@ from storage.dead_letters import (
     count_dead_letters,
     count_reasons,
     list_dead_letters,
+    mark_replayed,
     store_dead_letters,
+    waiting_dead_letters,
 )
 from storage.event_log import LogPosition, TopicPartition
 from storage.exposure_columns import columns_between, columns_of_release
@@ -303,6 +305,20 @@ def test_dead_letters_keep_every_byte_and_the_reason(database: Database) -> None
         assert list_dead_letters(connection, limit=1) == [letters[1]]
         assert count_dead_letters(connection, TOPIC) == {0: 1, 1: 1}
         assert count_reasons(connection) == {"malformed": 1, "schema": 1}
+
+
+def test_dead_letters_wait_until_they_were_sent_again(database: Database) -> None:
+    letters = [
+        DeadLetter(TOPIC, 0, offset, reason, "", b"x", NOW) for offset, reason in enumerate(["a", "b"] * 3)
+    ]
+    with database.begin() as connection:
+        store_dead_letters(connection, [*letters, DeadLetter("other", 0, 1, "a", "", b"x", NOW)])
+        rows = waiting_dead_letters(connection, 0, 100)
+        assert [letter for _, letter in rows[:6]] == letters
+        mark_replayed(connection, [rows[0][0], rows[5][0]], NOW)
+        assert waiting_dead_letters(connection, 0, 100) == [*rows[1:5], rows[6]]
+        assert waiting_dead_letters(connection, rows[1][0], 1) == [rows[2]]
+        assert waiting_dead_letters(connection, 0, 9, reason="a", topic=TOPIC) == [rows[2], rows[4]]
 
 
 def test_the_account_of_offsets_balances(database: Database) -> None:

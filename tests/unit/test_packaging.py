@@ -122,7 +122,7 @@ PART_OF = {
 # Room -> the extras that are installed wherever it is used.
 INSTALLED_WITH = {
     "core": (),
-    "storage": (),
+    "storage": ("archive",),
     "vectordb": ("training",),
     "inference": ("inference",),
     "load_balancer": ("balancer",),

@@ -32,11 +32,23 @@ from understudy.wiring import load_platform, open_migrated_store
     show_default=True,
     help="Move all times by one constant so that the newest is now.",
 )
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    help="Events a second.  [default: as fast as the event log takes them]",
+)
 @json_option
 def load(
-    data: Path | None, ratings: Path | None, items: Path | None, first: float, shift: bool, as_json: bool
+    data: Path | None,
+    ratings: Path | None,
+    items: Path | None,
+    first: float,
+    shift: bool,
+    rate: float | None,
+    as_json: bool,
 ) -> None:
     """Send a data set through the event log; `understudy ingest` makes rows of it."""
+    from ingest.pacing import Pace
     from training.fetch import fetch_ml_100k
     from training.readers import read_csv, read_folder
     from understudy.loading import load_dataset, split_each_viewer
@@ -58,6 +70,7 @@ def load(
             serving_store=open_serving_store(platform, clock),
             log=open_event_log(platform, clock),
             on_progress=on_progress,
+            pace=Pace(clock, rate) if rate is not None else None,
         )
     show(
         loaded,
@@ -71,9 +84,11 @@ def load(
 def audit(as_json: bool) -> None:
     """Compare what the event log holds with what is stored: lost, duplicated, every gap by name. Exit 3 if not clean."""
     from ingest.audit import audit as audit_log
+    from ingest.settings import IngestSettings
 
     platform, clock = load_platform(), SystemClock()
-    report = audit_log(open_migrated_store(platform), open_event_log(platform, clock))
+    topics = IngestSettings.load().kinds
+    report = audit_log(open_migrated_store(platform), open_event_log(platform, clock), topics)
     show(report.as_json(), as_json, report.sentences)
     if not report.clean:
         raise RefusedError("the event log and the store do not agree")

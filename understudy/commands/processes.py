@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from understudy.commands.letters import replay_dead_letters
 from understudy.wiring import load_platform, open_migrated_store
 
 port_option = click.option(
@@ -16,16 +17,22 @@ def _given(**values: object) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @port_option
-def ingest(port: int | None) -> None:
-    """Read the event log into SQL and the serving store until SIGTERM."""
+@click.pass_context
+def ingest(context: click.Context, port: int | None) -> None:
+    """Read the event log into SQL and the serving store until SIGTERM; or one of the commands below."""
+    if context.invoked_subcommand is not None:
+        return
     from ingest.server import run
     from ingest.settings import IngestSettings
 
     platform = load_platform(service=True)
     open_migrated_store(platform).close()
     run(IngestSettings.load(**_given(port=port)), platform)
+
+
+ingest.add_command(replay_dead_letters)
 
 
 @click.command()

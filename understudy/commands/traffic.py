@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import closing
 
 import click
@@ -11,9 +12,10 @@ import click
 from core.clock import SystemClock
 from core.errors import DependencyError, RefusedError
 from core.settings import PlatformSettings
+from ingest.loading import publish_catalogue
 from ingest.simulator import HttpStage, LogStage, SimulationPlan, SimulationTally, Stage, simulate
-from storage.connect import open_event_log
-from storage.videos import all_videos
+from storage.connect import open_event_log, open_serving_store
+from storage.videos import Video, all_videos
 from understudy.output import json_option, progress, show
 from understudy.wiring import load_platform, open_migrated_store
 
@@ -27,24 +29,50 @@ from understudy.wiring import load_platform, open_migrated_store
 @click.option("--visits", type=click.IntRange(1), help="How many.  [default: until Ctrl-C]")
 @click.option("--rate", type=click.FloatRange(0.01), default=5.0, show_default=True, help="Visits a second.")
 @click.option(
+    "--new-videos",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="New videos an hour, put into the catalogue of this home and watched by many.",
+)
+@click.option(
     "--bad-share", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of spoilt events."
 )
 @json_option
 def simulate_command(
-    url: str | None, seed: int, viewers: int, visits: int | None, rate: float, bad_share: float, as_json: bool
+    url: str | None,
+    seed: int,
+    viewers: int,
+    visits: int | None,
+    rate: float,
+    new_videos: float,
+    bad_share: float,
+    as_json: bool,
 ) -> None:
-    """Play seeded viewers: sessions, popularity, day and night, and bad events at a chosen share."""
+    """Play seeded viewers: sessions, popularity, day and night, new videos, and bad events at a chosen share."""
     platform, clock = load_platform(), SystemClock()
-    plan = SimulationPlan(seed, viewers, rate, bad_share, visits=visits)
+    plan = SimulationPlan(seed, viewers, rate, bad_share, visits=visits, new_videos_per_hour=new_videos)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stop.set())
     stage = HttpStage(url) if url else _log_stage(platform, clock, seed)
     with progress("visits") as on_progress:
-        tally = simulate(stage, plan, clock, stop, lambda t: on_progress(t.visits, visits or t.visits))
+        tally = simulate(
+            stage,
+            plan,
+            clock,
+            stop,
+            lambda t: on_progress(t.visits, visits or t.visits),
+            _publisher(platform, clock) if new_videos else lambda _: None,
+        )
     show(tally, as_json, lambda: [_line(tally)])
     if tally.visits and tally.failures == tally.visits:
         raise DependencyError(f"not one of {tally.visits} visits was answered")
+
+
+def _publisher(platform: PlatformSettings, clock: SystemClock) -> Callable[[Video], None]:
+    database, serving_store = open_migrated_store(platform), open_serving_store(platform, clock)
+    return lambda video: publish_catalogue([video], database, serving_store)
 
 
 def _log_stage(platform: PlatformSettings, clock: SystemClock, seed: int) -> Stage:
@@ -56,6 +84,5 @@ def _log_stage(platform: PlatformSettings, clock: SystemClock, seed: int) -> Sta
 
 
 def _line(tally: SimulationTally) -> str:
-    return (
-        f"{tally.visits:,} visits, {tally.events:,} events ({tally.bad:,} spoilt), {tally.failures:,} failed"
-    )
+    new = f", {tally.new_videos:,} new videos" if tally.new_videos else ""
+    return f"{tally.visits:,} visits, {tally.events:,} events ({tally.bad:,} spoilt), {tally.failures:,} failed{new}"

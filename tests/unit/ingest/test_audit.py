@@ -28,7 +28,7 @@ def test_a_missing_row_is_lost_and_its_place_is_named() -> None:
         SOUND, found=replace(SOUND.found, interactions=5, event_ids=5), without_row=((3, 4), (6, 6), (9, 9))
     )
     assert (broken.clean, broken.lost) == (False, 1)
-    assert "3 to 4, 6, 9 (of them 3 are duplicates or tombstones)" in broken.sentence()
+    assert "3 to 4, 6, 9 (of them 3 are duplicates, tombstones or removed)" in broken.sentence()
     assert broken.as_json()["gaps"] == [[3, 4], [6, 6], [9, 9]]
 
 
@@ -40,6 +40,19 @@ def test_offsets_that_the_log_skipped_are_lost() -> None:
         without_row=((0, 1), (3, 4), (9, 9)),
     )
     assert (trimmed.clean, trimmed.lost) == (False, 2)
+
+
+def test_rows_that_were_removed_on_purpose_are_neither_lost_nor_expected() -> None:
+    removed = replace(
+        SOUND,
+        account=replace(SOUND.account, removed=2),
+        found=replace(SOUND.found, interactions=4, event_ids=4),
+        without_row=((0, 1), (3, 4), (9, 9)),
+    )
+    assert (removed.clean, removed.lost, removed.duplicated) == (True, 0, 0)
+    assert "2 removed since" in removed.sentence()
+    back = replace(removed, found=SOUND.found, without_row=SOUND.without_row)
+    assert (back.clean, back.duplicated) == (False, 2)
 
 
 def test_a_row_too_many_and_a_second_row_of_an_event_are_duplicated() -> None:

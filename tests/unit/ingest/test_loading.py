@@ -1,6 +1,7 @@
-from core.clock import DAY
+from core.clock import DAY, ManualClock
 from core.events import TOPIC_INTERACTIONS, parse_event
 from ingest.loading import BATCH, HistoryRow, load_history
+from ingest.pacing import Pace
 from storage.event_log import Consumer, Message, TopicPartition
 from tests.ingest_support import NOW
 
@@ -52,3 +53,25 @@ def test_the_same_data_set_sends_the_same_event_ids_and_another_sends_others() -
 
     assert ids("sha256:abcdef0123") == ["load-abcdef01-0", "load-abcdef01-1", "load-abcdef01-2"]
     assert not set(ids("sha256:abcdef0123")) & set(ids("sha256:0123abcdef"))
+
+
+def test_a_pace_is_kept_and_what_was_late_catches_up() -> None:
+    log, clock = MemoryLog(), ManualClock(NOW)
+    sent_at: list[tuple[int, int]] = []
+
+    def on_progress(done: int, total: int) -> None:
+        sent_at.append((done, clock.now_ms() - NOW))
+        if done == 100:
+            clock.move(1_000)  # the log was slow for once
+
+    rows = ROWS[:200]
+    assert load_history(log, rows, "sha256:0", on_progress, pace=Pace(clock, 100)) == 200
+    assert len(log.appended) == 20
+    assert sent_at[:2] == [(10, 0), (20, 100)]
+    assert sent_at[9:12] == [(100, 900), (110, 1_900), (120, 1_900)]
+    assert sent_at[-1] == (200, 1_900)
+
+
+def test_a_batch_of_a_pace_is_at_least_one_event_and_at_most_a_whole_batch() -> None:
+    clock = ManualClock(NOW)
+    assert [Pace(clock, speed).batch(BATCH) for speed in (0.5, 100, 1e9)] == [1, 10, BATCH]

@@ -13,7 +13,7 @@ AT = parse_ms("2026-01-31T12:00:00Z")
 
 
 def parse(line: str) -> Interaction | Exposure:
-    return parse_log_line(line.encode(), RECEIVED, "lines:0:7")
+    return parse_log_line(line.encode(), RECEIVED)
 
 
 def test_the_first_minute_of_a_video_is_a_view_and_a_later_one_is_progress() -> None:
@@ -41,7 +41,20 @@ def test_a_recommendation_line_is_an_exposure_that_no_evaluation_counts() -> Non
     )
     assert isinstance(parsed, Exposure)
     assert (parsed.items, parsed.latency_ms, parsed.served_ms) == (("v1", "v2", "v3"), 41.0, AT)
-    assert (parsed.request_id, parsed.forced, parsed.release_id) == ("lines:0:7", True, None)
+    assert (parsed.forced, parsed.release_id) == (True, None)
+
+
+def test_the_id_of_a_line_is_that_of_its_content() -> None:
+    rate, asked = (
+        "2026-01-31T12:00:00Z,u1,GET /rate/v2=4",
+        "2026-01-31T12:00,u1,recommendation request h, status 200, result: v1, 3 ms",
+    )
+    once, again, other = parse(rate), parse(f"{rate}\r\n"), parse(rate.replace("=4", "=5"))
+    assert isinstance(once, Interaction) and isinstance(again, Interaction) and isinstance(other, Interaction)
+    assert once.event_id == again.event_id != other.event_id
+    shown = parse(asked)
+    assert isinstance(shown, Exposure)
+    assert shown == parse(asked) and shown.request_id.startswith("line-")
 
 
 def test_a_failed_recommendation_shows_nothing() -> None:
@@ -74,6 +87,6 @@ def test_another_line_is_refused_with_its_reason(line: str, reason: str) -> None
 @given(st.binary(max_size=200) | st.text("0123456789-T:,u GET/ratedm=.pg", max_size=80).map(str.encode))
 def test_no_line_crashes_the_parser(line: bytes) -> None:
     try:
-        parse_log_line(line, RECEIVED, "id")
+        parse_log_line(line, RECEIVED)
     except InvalidEventError as error:
         assert error.reason

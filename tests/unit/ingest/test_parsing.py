@@ -49,11 +49,11 @@ def test_an_empty_or_poisoned_batch_of_exposures_is_a_dead_letter() -> None:
         assert isinstance(parsed, DeadLetter) and parsed.reason == "exposures"
 
 
-def test_a_log_line_is_named_by_its_place_where_it_shows_a_list() -> None:
+def test_a_log_line_that_shows_a_list_is_an_exposure() -> None:
     line = b"2026-01-31T12:00:00,u1,recommendation request h, status 200, result: v1, v2, 12 ms"
     parsed = parse_record(record(line), LOG_LINES)
     assert isinstance(parsed, tuple)
-    assert parsed[0].exposure.request_id == f"{TOPIC_INTERACTIONS}:2:5"
+    assert [(row.offset, row.item, row.exposure.items) for row in parsed] == [(5, 0, ("v1", "v2"))]
 
 
 def test_a_topic_of_one_type_takes_no_other_and_needs_no_name_for_it() -> None:

@@ -1,13 +1,14 @@
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 from core.clock import HOUR, ManualClock
 from core.errors import DependencyError, InvalidEventError
-from core.events import parse_event
+from core.events import DETAILS, WITHOUT_VIDEO, parse_event
 from ingest.sessions import day_and_night, skewed, visit
 from ingest.simulator import SimulationPlan, SimulationTally, simulate
+from storage.videos import Video
 from tests.ingest_support import NOW
 
 
@@ -27,9 +28,11 @@ class MemoryStage:
         self.posted += [(user_id, event) for event in events]
 
 
-def play(stage: MemoryStage, plan: SimulationPlan) -> tuple[SimulationTally, ManualClock]:
+def play(
+    stage: MemoryStage, plan: SimulationPlan, publish: Callable[[Video], None] = lambda _: None
+) -> tuple[SimulationTally, ManualClock]:
     clock = ManualClock(NOW)
-    return simulate(stage, plan, clock, threading.Event()), clock
+    return simulate(stage, plan, clock, threading.Event(), publish=publish), clock
 
 
 def test_the_same_seed_plays_the_same_visits_and_another_seed_plays_others() -> None:
@@ -45,8 +48,38 @@ def test_every_good_event_is_valid_and_carries_its_request() -> None:
     tally, clock = play(stage, SimulationPlan(visits=200))
     parsed = [parse_event(event, clock.now_ms()) for _, event in stage.posted]
     assert len(parsed) == tally.events > 100
-    assert all(event.request_id for event in parsed)
-    assert {"view", "progress", "complete"} <= {event.event_type for event in parsed}
+    assert {bool(event.request_id) for event in parsed if event.event_type not in WITHOUT_VIDEO} == {True}
+
+
+def test_in_time_every_type_of_event_comes() -> None:
+    stage = MemoryStage()
+    _, clock = play(stage, SimulationPlan(visits=5_000))
+    assert {parse_event(event, clock.now_ms()).event_type for _, event in stage.posted} == DETAILS.keys()
+
+
+def test_new_videos_come_at_their_rate_and_are_found_on_the_front_page() -> None:
+    stage, published = MemoryStage(), list[Video]()
+    plan = SimulationPlan(visits=2_000, visits_per_second=0.2, swing=0, new_videos_per_hour=60)
+    tally, clock = play(stage, plan, published.append)
+    hours = (clock.now_ms() - NOW) / HOUR
+    assert 35 < len(published) / hours < 85
+    assert tally.new_videos == len(published) == len({video.video_id for video in published})
+    assert all(NOW < video.added_ms <= clock.now_ms() for video in published)
+    events = [parse_event(event, clock.now_ms()) for _, event in stage.posted]
+    views = Counter(event.video_id for event in events if event.event_type == "view")
+    assert sum(views[video.video_id] > 0 for video in published) > len(published) / 2
+    added_ms = {video.video_id: video.added_ms for video in published}
+    assert all(event.occurred_ms > added_ms.get(str(event.video_id), 0) for event in events)
+    assert {e.details["source"] for e in events if e.event_type == "view" and not e.request_id} == {"home"}
+
+
+def test_a_catalogue_that_is_away_costs_the_video_and_not_the_play() -> None:
+    def away(_: Video) -> None:
+        raise DependencyError("away")
+
+    tally, _ = play(MemoryStage(), SimulationPlan(visits=500, new_videos_per_hour=600), away)
+    assert (tally.visits, tally.new_videos) == (500, 0)
+    assert tally.failures > 0
 
 
 def test_bad_events_come_at_their_rate_and_every_one_is_refused() -> None:

@@ -56,6 +56,9 @@ def test_every_command_explains_itself(
         (["load", "--data", "absent"], 2, "absent"),
         (["recommend", "--bundle", "absent", "--users", "u", "--out", "o"], 2, "absent"),
         (["serve", "v1", "--port", "0"], 2, "port"),
+        (["ingest", "replay-dead-letters", "--topic", "none"], 2, "topic 'none'"),
+        (["retention"], 2, "--older-than"),
+        (["forget", "no/body"], 2, "user_id"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_ends_with_its_code_and_says_why(
@@ -93,6 +96,10 @@ def test_a_misspelt_variable_is_refused_by_every_command(
         ["bundles"],
         ["settings"],
         ["audit"],
+        ["ingest", "replay-dead-letters"],
+        ["archive"],
+        ["retention", "--older-than", "30"],
+        ["forget", "u1"],
         ["release", "status"],
         ["release", "history"],
         ["release", "tick"],

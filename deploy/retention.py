@@ -1,0 +1,105 @@
+"""How long interactions and exposures are kept: too old ones are deleted in batches, never what a release needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from core.clock import format_ms
+from core.errors import RefusedError
+from deploy.evaluation import ReleasePlan
+from deploy.rows import HISTORY_MS
+from storage import releases as store
+from storage.database import Database
+from storage.removal import Kind, count_older, remove_older
+
+BATCH: Final = 5_000
+
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """From when on an open release needs every row: its own, and what its viewers did shortly before."""
+
+    release_id: str
+    version: str
+    since_ms: int
+
+
+@dataclass(slots=True)
+class RetentionReport:
+    """Rows deleted (or, in a dry run, found to be too old), by kind, and the times before which rows are too old."""
+
+    before_ms: dict[Kind, int]
+    dry_run: bool
+    rows: dict[Kind, int] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        before = {kind: format_ms(at_ms) for kind, at_ms in self.before_ms.items()}
+        return {"dry_run": self.dry_run, "before": before, "rows": dict(self.rows)}
+
+    def sentences(self) -> list[str]:
+        """One line a kind."""
+        done = "would be deleted" if self.dry_run else "deleted"
+        return [
+            f"{rows:,} {kind} from before {format_ms(self.before_ms[kind])} {done}"
+            for kind, rows in self.rows.items()
+        ]
+
+
+def needed(database: Database) -> Needed | None:
+    """What the open release needs, if one is open. Closed ones have their verdict: export them to keep their rows."""
+    with database.read() as connection:
+        row = store.open_release(connection)
+        if row is None:
+            return None
+        plans = store.plans_of(connection, row.release_id)
+    opened_ms = plans[0].created_ms if plans else row.started_ms
+    cuped = ReleasePlan.from_json(row.plan["evaluation"]).cuped
+    return Needed(row.release_id, row.version, opened_ms - (HISTORY_MS if cuped else 0))
+
+
+def apply_retention(
+    database: Database,
+    before_ms: dict[Kind, int],
+    *,
+    dry_run: bool = False,
+    batch: int = BATCH,
+    on_progress: OnProgress = lambda done, total: None,
+) -> RetentionReport:
+    """Delete the rows of each kind from before its time; killed anywhere and run again, it goes on.
+
+    Raises:
+        RefusedError: an open release still needs rows from before that time; nothing was deleted.
+    """
+    _refuse_what_is_needed(database, before_ms)
+    report = RetentionReport(before_ms, dry_run)
+    for kind, until_ms in before_ms.items():
+        with database.read() as connection:
+            found = count_older(connection, kind, until_ms)
+        report.rows[kind] = found if dry_run else 0
+        while report.rows[kind] < found:
+            _refuse_what_is_needed(database, before_ms)  # a release may have begun meanwhile
+            # A small transaction: the reader waits for one of them, not for all.
+            with database.begin() as connection:
+                removed = remove_older(connection, kind, until_ms, batch)
+            if not removed:  # somebody else was quicker
+                break
+            report.rows[kind] += removed
+            on_progress(report.rows[kind], found)
+    return report
+
+
+def _refuse_what_is_needed(database: Database, before_ms: dict[Kind, int]) -> None:
+    need = needed(database)
+    if need is None:
+        return
+    for kind, until_ms in before_ms.items():
+        if until_ms > need.since_ms:
+            raise RefusedError(
+                f"release {need.release_id} of {need.version} is open and its evaluation needs {kind} since"
+                f" {format_ms(need.since_ms)}, asked was to delete up to {format_ms(until_ms)}: end the release"
+                " first, or keep more"
+            )

@@ -1,0 +1,115 @@
+"""Rows deleted on purpose: what is too old, and what is a viewer's. The account notes it, so the audit still proves.
+
+Interactions and exposures are the only tables that grow with traffic and name viewers; a dead letter may hold
+a viewer's words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from sqlalchemy import Connection, Select, Table, delete, func, select, update
+
+from storage.event_log import LogPosition, TopicPartition
+from storage.exposures import exposure_positions
+from storage.progress import count_removed, progress_of
+from storage.tables import dead_letters, exposures, interactions
+
+Kind = Literal["interactions", "exposures"]
+
+FORGOTTEN: Final = "forgotten"
+_IDS_AT_ONCE: Final = 10_000  # SQLite takes 32,766 values in one statement
+_TABLES: Final[dict[Kind, tuple[Table, Any]]] = {
+    "interactions": (interactions, interactions.c.received_ms),
+    "exposures": (exposures, exposures.c.served_ms),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerRows:
+    """How many rows of a viewer there are, or were deleted."""
+
+    interactions: int = 0
+    exposures: int = 0
+    dead_letters: int = 0
+
+
+def count_older(connection: Connection, kind: Kind, before_ms: int) -> int:
+    """Rows that the server received, or served, before a time."""
+    table, time = _TABLES[kind]
+    return connection.execute(select(func.count()).select_from(table).where(time < before_ms)).scalar_one()
+
+
+def remove_older(connection: Connection, kind: Kind, before_ms: int, limit: int) -> int:
+    """Delete at most `limit` rows from before a time, the oldest first; how many."""
+    table, time = _TABLES[kind]
+    return _remove(connection, table, _found(table).where(time < before_ms).order_by(time).limit(limit))
+
+
+def count_of_viewer(connection: Connection, user_id: str) -> ViewerRows:
+    """What the tables hold of a viewer."""
+
+    def count(table: Table) -> int:
+        query = select(func.count()).select_from(table).where(table.c.user_id == user_id)
+        return connection.execute(query).scalar_one()
+
+    return ViewerRows(count(interactions), count(exposures), len(_letters_of(connection, user_id)))
+
+
+def remove_viewer(connection: Connection, user_id: str) -> ViewerRows:
+    """Delete a viewer's interactions and exposures, and empty the dead letters that name the viewer.
+
+    A dead letter keeps its row, because the account counts it; what it said is gone.
+    """
+
+    def remove(table: Table) -> int:
+        return _remove(connection, table, _found(table).where(table.c.user_id == user_id))
+
+    letters = _letters_of(connection, user_id)
+    if letters:
+        emptied = {"reason": FORGOTTEN, "message": "", "value": b""}
+        connection.execute(update(dead_letters).where(dead_letters.c.row_id.in_(letters)).values(emptied))
+    return ViewerRows(remove(interactions), remove(exposures), len(letters))
+
+
+def _found(table: Table) -> Select[Any]:
+    t = table.c
+    return select(t.row_id, t.topic, t.partition, t.offset)
+
+
+def _remove(connection: Connection, table: Table, query: Select[Any]) -> int:
+    rows = connection.execute(query).all()
+    positions = {LogPosition(*row[1:]) for row in rows}
+    # Locked first, in the reader's order: else the two could wait for each other.
+    progress_of(connection, sorted({TopicPartition(p.topic, p.partition) for p in positions}), lock=True)
+    ids = [row[0] for row in rows]
+    for first in range(0, len(ids), _IDS_AT_ONCE):
+        chosen = ids[first : first + _IDS_AT_ONCE]
+        connection.execute(delete(table).where(table.c.row_id.in_(chosen)))
+    if table is exposures:  # a record holds many, and its offset is without a row once the last is gone
+        positions -= exposure_positions(connection, positions)
+    count_removed(connection, Counter(TopicPartition(p.topic, p.partition) for p in positions))
+    return len(ids)
+
+
+def _letters_of(connection: Connection, user_id: str) -> list[int]:
+    """Row numbers of the dead letters that name the viewer.
+
+    Read here and not searched in SQL: the two databases have no common way to look into bytes.
+    """
+    t, named = dead_letters.c, names_viewer(user_id)
+    query = select(t.row_id, t.value).where(func.length(t.value) > 0).execution_options(yield_per=1_000)
+    return [row_id for row_id, value in connection.execute(query) if named(bytes(value))]
+
+
+def names_viewer(user_id: str) -> Callable[[bytes], bool]:
+    """Whether a refused value is about this viewer: as a JSON member `user...`, or as the second field of a line."""
+    word = re.escape(user_id.encode())
+    member = rb'"user[A-Za-z_]*"\s*:\s*"?' + word + rb"(?![A-Za-z0-9_.:@~-])"
+    field = rb"(?:^|\n)[^,\n]{1,64}," + word + rb","
+    pattern = re.compile(member + rb"|" + field)
+    return lambda value: pattern.search(value) is not None
