@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_reader_killed_10_times_loses_nothing_and_counts_nothing_twice(tmp_path: Path, fault: str) -> None:
-    kill_and_audit(tmp_path, fault, 10)
+def test_a_reader_killed_5_times_loses_nothing_and_counts_nothing_twice(tmp_path: Path, fault: str) -> None:
+    kill_and_audit(tmp_path, fault, 5)
 
 
 @pytest.mark.long
