@@ -7,46 +7,42 @@ before it answers 202, the reader validates again with it before it persists.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
-from core.clock import DAY, format_ms, parse_ms
+from core.clock import format_ms, parse_ms
 from core.errors import InvalidEventError, InvalidInputError
+from core.event_details import DETAILS, WITHOUT_VIDEO
 from core.ids import check_id
+from core.interaction import FUTURE_TOLERANCE_MS, Details, Interaction
+from core.plain_events import plain_event
+
+# What the rooms need of events is imported from here, wherever in core it is defined.
+__all__ = (
+    "DETAILS",
+    "FUTURE_TOLERANCE_MS",
+    "MAX_EVENT_BYTES",
+    "TOPIC_DEAD_LETTERS",
+    "TOPIC_EXPOSURES",
+    "TOPIC_INTERACTIONS",
+    "WATCHED_BY",
+    "WITHOUT_VIDEO",
+    "EventDocument",
+    "Interaction",
+    "encode_event",
+    "parse_event",
+    "parse_strictly",
+)
 
 TOPIC_INTERACTIONS: Final = "user_interactions"
 TOPIC_EXPOSURES: Final = "recommendation_exposures"
 TOPIC_DEAD_LETTERS: Final = "dead_letters"
 
 MAX_EVENT_BYTES: Final = 64 * 1024
-MAX_TEXT: Final = 10_000
-FUTURE_TOLERANCE_MS: Final = DAY
-BIGINT_MAX: Final = 2**63 - 1
 
 # Event types after which a video counts as watched: it is not recommended again.
 WATCHED_BY: Final = frozenset({"view", "progress", "complete", "like", "dislike", "rating", "review"})
-
-Details = dict[str, Any]
-
-
-class Interaction(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of one viewer, valid by construction (made by `parse_event`).
-
-    `occurred_ms` is the viewer's clock and is used for training; `received_ms` is the server's and is the
-    only one that decides an online evaluation. `event_id` is None where the sender gave none.
-    """
-
-    event_id: str | None
-    user_id: str
-    video_id: str | None
-    event_type: str
-    details: Details
-    occurred_ms: int
-    received_ms: int
-    request_id: str | None = None
 
 
 class EventDocument(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,62 +59,8 @@ class EventDocument(msgspec.Struct, forbid_unknown_fields=True):
 
 _decoder = msgspec.json.Decoder(EventDocument, strict=True)
 
-Check = Callable[[object], bool]
 
-
-def _number(low: float, high: float) -> Check:
-    def check(value: object) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return False
-        return low <= value <= high  # false for NaN; the bounds are finite
-
-    return check
-
-
-def _one_of(*allowed: object) -> Check:
-    return lambda value: not isinstance(value, bool) and value in allowed
-
-
-def _text(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= MAX_TEXT and "\0" not in value
-
-
-def _identifier(value: object) -> bool:
-    return isinstance(value, str) and bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:@~-]{0,63}", value))
-
-
-def _identifier_or_none(value: object) -> bool:
-    return value is None or _identifier(value)
-
-
-_seconds = _number(0, BIGINT_MAX)
-_percentage = _number(0, 100)
-
-# event type -> (its details, those that may be left out)
-DETAILS: Final[dict[str, tuple[dict[str, Check], frozenset[str]]]] = {
-    "view": ({"source": _one_of("home", "search", "recommendation")}, frozenset()),
-    "progress": (
-        {"watch_percentage": _percentage, "duration_watched": _seconds},
-        frozenset({"duration_watched"}),
-    ),
-    "complete": (
-        {"watch_percentage": _percentage, "total_duration": _seconds},
-        frozenset({"watch_percentage", "total_duration"}),
-    ),
-    "like": ({"like_type": _one_of(1)}, frozenset({"like_type"})),
-    "dislike": ({"like_type": _one_of(-1)}, frozenset({"like_type"})),
-    "comment": ({"comment_id": _identifier, "parent_id": _identifier_or_none}, frozenset({"parent_id"})),
-    "share": ({"platform": _one_of("twitter", "facebook", "link")}, frozenset()),
-    "search": ({"query": _text}, frozenset()),
-    "subscribe": ({"publisher_id": _identifier}, frozenset()),
-    "unsubscribe": ({"publisher_id": _identifier}, frozenset()),
-    "rating": ({"rating": _number(-1e6, 1e6)}, frozenset()),
-    "review": ({"text": _text, "rating": _number(-1e6, 1e6)}, frozenset({"rating"})),
-}
-WITHOUT_VIDEO: Final = frozenset({"search", "subscribe", "unsubscribe"})
-
-
-def parse_event(value: bytes | memoryview, received_ms: int, event_type: str | None = None) -> Interaction:
+def parse_event(value: bytes, received_ms: int, event_type: str | None = None) -> Interaction:
     """Decode and validate one event.
 
     Args:
@@ -134,6 +76,13 @@ def parse_event(value: bytes | memoryview, received_ms: int, event_type: str | N
         raise InvalidEventError(
             "too_large", f"an event of {len(value)} bytes; at most {MAX_EVENT_BYTES} are taken"
         )
+    if event_type is None and (plain := plain_event(value, received_ms)) is not None:
+        return plain
+    return parse_strictly(value, received_ms, event_type)
+
+
+def parse_strictly(value: bytes, received_ms: int, event_type: str | None = None) -> Interaction:
+    """The rules of `parse_event`, one after the other; the first that is broken gives the reason."""
     try:
         wire = _decoder.decode(value)
     except msgspec.ValidationError as error:
@@ -141,7 +90,7 @@ def parse_event(value: bytes | memoryview, received_ms: int, event_type: str | N
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEventError("malformed", f"not JSON: {error}") from None
     interaction = _check_event(wire, received_ms, event_type)
-    if _repeats_a_name(bytes(value), wire):
+    if _repeats_a_name(value, wire):
         raise InvalidEventError("malformed", "a name stands twice in one JSON object")
     return interaction
 
@@ -187,17 +136,25 @@ def _check_details(event_type: str, details: Details) -> None:
         raise InvalidEventError(
             "unknown_type", f"event_type {event_type[:40]!r} is none of {', '.join(DETAILS)}"
         )
-    checks, optional = DETAILS[event_type]
+    types, optional = DETAILS[event_type]
     for name in details:
-        if name not in checks:
+        if name not in types:
             raise InvalidEventError("details", f"{event_type}: unknown detail {name[:40]!r}")
-    for name, check in checks.items():
+    for name, of in types.items():
         if name not in details:
             if name not in optional:
                 raise InvalidEventError("details", f"{event_type}: detail {name!r} is missing")
-        elif not check(details[name]):
+        elif not _is_of(details[name], of):
             shown = repr(details[name])[:60]
             raise InvalidEventError("details", f"{event_type}: detail {name!r} cannot be {shown}")
+
+
+def _is_of(value: object, of: Any) -> bool:
+    try:
+        msgspec.convert(value, of)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _check_ids(interaction: Interaction) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from typing import TypeGuard
 
 from core.errors import InvalidInputError
 
@@ -13,13 +14,18 @@ _ID = re.compile(ID_PATTERN)
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
+def is_id(value: object) -> TypeGuard[str]:
+    """Whether `check_id` would take it."""
+    return isinstance(value, str) and bool(_ID.fullmatch(value))
+
+
 def check_id(kind: str, value: object) -> str:
     """The id unchanged, if it is 1 to 64 ASCII letters, digits or `_.:@~-` and begins with a letter or digit.
 
     Raises:
         InvalidInputError: anything else; `kind` ("user_id", "video_id", ...) is named.
     """
-    if not isinstance(value, str) or not _ID.fullmatch(value):
+    if not is_id(value):
         shown = repr(value)[:80]
         raise InvalidInputError(
             f"{kind} {shown} is not 1 to {MAX_ID_LENGTH} ASCII letters, digits or _.:@~- beginning with a letter or digit"

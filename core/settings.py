@@ -11,9 +11,9 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import InvalidSettingError
@@ -64,7 +64,34 @@ class PlatformSettings(Settings):
         "",
         description="Kafka bootstrap servers, comma-separated; empty: the embedded event log in the home folder",
     )
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how to speak to Kafka: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN", description="how to sign in to Kafka with SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    kafka_user: str = Field("", description="user name, or API key, for SASL")
+    kafka_password: SecretStr = Field(SecretStr(""), description="password, or API secret, for SASL")
+    kafka_ca_file: Path | None = Field(
+        None, description="certificates that Kafka's is checked against; empty: the machine's own"
+    )
+    database_url_file: Path | None = Field(None, description="file that holds the main store's URL")
+    mongodb_url_file: Path | None = Field(None, description="file that holds the MongoDB URL")
+    kafka_password_file: Path | None = Field(None, description="file that holds the password for SASL")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _secrets_from_files(cls, given: dict[str, Any]) -> dict[str, Any]:
+        secrets = [name for name in cls.model_fields if given.get(f"{name}_file")]
+        return {**given, **{name: _read_secret(name, given) for name in secrets}}
+
+    @model_validator(mode="after")
+    def _can_sign_in(self) -> PlatformSettings:
+        complete = self.kafka_user and self.kafka_password.get_secret_value()
+        if self.kafka_security.startswith("SASL") and not complete:
+            raise ValueError(f"kafka_security {self.kafka_security} needs kafka_user and kafka_password")
+        return self
 
     @field_validator("log_level")
     @classmethod
@@ -95,6 +122,16 @@ class PlatformSettings(Settings):
     @property
     def encoders(self) -> Path:
         return self.home / "encoders"
+
+
+def _read_secret(name: str, given: Mapping[str, Any]) -> str:
+    variable, path = f"{PREFIX}{name}".upper(), Path(given[f"{name}_file"])
+    if given.get(name):
+        raise InvalidSettingError(f"{variable} and {variable}_FILE are both given")
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSettingError(f"{variable}_FILE: {path}: {error}") from None
 
 
 def child_environment(**extra: str) -> dict[str, str]:
@@ -132,6 +169,7 @@ def _explain(cls: type[Settings], detail: Any) -> str:
     prefix = cls.model_config.get("env_prefix", PREFIX)
     variable = f"{prefix}{name}".upper()
     field = cls.model_fields.get(name)
-    secret = field is not None and field.annotation is SecretStr
+    # A rule over several fields has all of them as its input, secrets included.
+    secret = field is None or field.annotation is SecretStr
     shown = "" if secret or "input" not in detail else f" (is {str(detail['input'])[:80]!r})"
     return f"{variable}: {detail['msg']}{shown}"

@@ -66,7 +66,7 @@ def check_events(body: bytes, received_ms: int) -> Checked:
     return Checked(messages, rejected)
 
 
-def _split(body: bytes) -> list[memoryview]:
+def _split(body: bytes) -> list[bytes]:
     try:
         # A list of raw pieces where it begins like one; else the body is one piece, whatever it is.
         is_list = body.lstrip(_WHITESPACE)[:1] == b"["
@@ -75,4 +75,4 @@ def _split(body: bytes) -> list[memoryview]:
         raise InvalidInputError(f"the body is not JSON: {error}") from None
     if not 1 <= len(raws) <= MAX_EVENTS:
         raise InvalidInputError(f"a list of {len(raws)} events; from 1 to {MAX_EVENTS} are taken")
-    return [memoryview(raw) for raw in raws]
+    return [bytes(memoryview(raw)) for raw in raws]

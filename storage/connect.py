@@ -22,7 +22,7 @@ def open_event_log(settings: PlatformSettings, clock: Clock) -> EventLog:
         # Imported where it is used: a process on the embedded log need not load the client.
         from storage.event_log_kafka import KafkaEventLog  # noqa: PLC0415
 
-        return KafkaEventLog(settings.kafka_servers)
+        return KafkaEventLog(settings.kafka_servers, options=_kafka_options(settings))
     return SqliteEventLog(settings.home / "events.db", clock)
 
 
@@ -34,3 +34,15 @@ def open_serving_store(settings: PlatformSettings, clock: Clock) -> ServingStore
 
         return MongoServingStore(url, clock)
     return SqliteServingStore(settings.serving / "serving.db", clock)
+
+
+def _kafka_options(settings: PlatformSettings) -> dict[str, str]:
+    """How every client of ours speaks to the brokers, in kafka-python's words."""
+    options: dict[str, str] = {"security_protocol": settings.kafka_security}
+    if settings.kafka_ca_file is not None:
+        options["ssl_cafile"] = str(settings.kafka_ca_file)
+    if settings.kafka_security.startswith("SASL"):
+        options["sasl_mechanism"] = settings.kafka_mechanism
+        options["sasl_plain_username"] = settings.kafka_user
+        options["sasl_plain_password"] = settings.kafka_password.get_secret_value()
+    return options

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -42,8 +43,15 @@ class KafkaEventLog:
     """
 
     def __init__(
-        self, servers: str, partitions: int = 4, timeout_ms: int = 10_000, session_timeout_ms: int = 10_000
+        self,
+        servers: str,
+        partitions: int = 4,
+        timeout_ms: int = 10_000,
+        session_timeout_ms: int = 10_000,
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
+        """`options` are kafka-python's, for every client: how to sign in, whom to trust."""
+        self._options = options
         self._servers = [server.strip() for server in servers.split(",") if server.strip()]
         self._partitions = partitions
         self._timeout_ms = timeout_ms
@@ -78,7 +86,10 @@ class KafkaEventLog:
         """Join `group`; partitions come with the first polls. Raises DependencyError, InvalidSettingError."""
         with self._translated():
             self._make_topics(topics)
-            return KafkaMember(group, topics, self._servers, self._timeout_ms, self._session_timeout_ms)
+            servers = ",".join(self._servers)
+            return KafkaMember(
+                group, topics, servers, self._timeout_ms, self._session_timeout_ms, self._options
+            )
 
     def ends(self, topic: str) -> dict[TopicPartition, int]:
         with self._translated():
@@ -108,6 +119,7 @@ class KafkaEventLog:
                     max_block_ms=self._timeout_ms,
                     bootstrap_timeout_ms=self._timeout_ms,
                     reconnect_backoff_max_ms=1_000,
+                    **self._options,
                 )
             return self._producer
 
@@ -119,6 +131,7 @@ class KafkaEventLog:
                     request_timeout_ms=self._timeout_ms,
                     bootstrap_timeout_ms=self._timeout_ms,
                     reconnect_backoff_max_ms=1_000,
+                    **self._options,
                 )
             return self._admin
 
@@ -158,11 +171,18 @@ class KafkaMember:
     """One member of a consumer group; offsets are committed only by `commit`."""
 
     def __init__(
-        self, group: str, topics: Sequence[str], servers: list[str], timeout_ms: int, session_timeout_ms: int
+        self,
+        group: str,
+        topics: Sequence[str],
+        servers: str,
+        timeout_ms: int,
+        session_timeout_ms: int,
+        options: Mapping[str, Any],
     ) -> None:
         self._group = group
         self._topics = topics
-        self._servers = ",".join(servers)
+        self._servers = servers
+        self._options = options
         self._timeout_ms = timeout_ms
         self._session_timeout_ms = session_timeout_ms
         self._unstable_since: float | None = None
@@ -212,6 +232,7 @@ class KafkaMember:
             bootstrap_timeout_ms=self._timeout_ms,
             reconnect_backoff_max_ms=1_000,
             allow_auto_create_topics=False,
+            **self._options,
         )
         for topic in self._topics:
             consumer.partitions_for_topic(topic)  # else the first join knows no partitions, and joins again

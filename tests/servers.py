@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.certificates import certificate_in
 from tests.support import free_port, wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +40,22 @@ group.min.session.timeout.ms=1000
 """
 
 
+KAFKA_USER, KAFKA_PASSWORD = "understudy", "not-a-secret"
+_KAFKA_SECURE = """\
+listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://127.0.0.1:{secure},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://127.0.0.1:{secure}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/keystore.pem
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+user_{user}="{password}";
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
+"""
+_SCRAM = f"SCRAM-SHA-256=[name={KAFKA_USER},password={KAFKA_PASSWORD}]"
+
+
 class MissingServerError(Exception):
     """What a server is made of is not on this machine; the message says what and how to get it."""
 
@@ -51,6 +68,7 @@ class Server:
     folder: Path
     port: int
     ready: Callable[[], bool]
+    secure_port: int = 0  # of a second listener that asks for TLS and a password
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def start(self) -> None:
@@ -87,7 +105,7 @@ class Server:
 
 @contextmanager
 def postgresql_server() -> Iterator[Server]:
-    """PostgreSQL; superuser `understudy`, no password, database `postgres`.
+    """PostgreSQL; superuser `understudy`, no password, database `postgres`; with TLS for who asks for it.
 
     Raises:
         MissingServerError: no initdb on PATH or where Debian puts it.
@@ -109,8 +127,20 @@ def postgresql_server() -> Iterator[Server]:
             "-k",
             str(folder),
         ]
-        server = Server([*account, *command, "-F"], folder, port, lambda: _postgresql_answers(port))
+        tls = _postgresql_tls(folder)
+        server = Server([*account, *command, "-F", *tls], folder, port, lambda: _postgresql_answers(port))
         yield from _running(server)
+
+
+def _postgresql_tls(folder: Path) -> list[str]:
+    made = certificate_in(folder)
+    if made is None:
+        return []
+    owner = folder.stat()
+    os.chown(made.key, owner.st_uid, owner.st_gid)
+    made.key.chmod(0o600)
+    files = {"ssl_cert_file": made.chain, "ssl_key_file": made.key}
+    return ["-c", "ssl=on", *(part for name, file in files.items() for part in ("-c", f"{name}={file}"))]
 
 
 def postgresql_url(server: Server, database: str = "postgres") -> str:
@@ -119,7 +149,7 @@ def postgresql_url(server: Server, database: str = "postgres") -> str:
 
 @contextmanager
 def kafka_server() -> Iterator[Server]:
-    """Apache Kafka: broker and controller in one process.
+    """Apache Kafka: broker and controller in one process; TLS and a password on `secure_port`.
 
     Raises:
         MissingServerError: no Java, or no jars in the services folder or KAFKA_HOME.
@@ -127,13 +157,23 @@ def kafka_server() -> Iterator[Server]:
     home = os.environ.get("KAFKA_HOME")
     java = _java(Path(home) / "libs" if home else _services() / "kafka", "kafka")
     with _folder("kafka") as folder:
-        port, controller = free_port(), free_port()
+        port, controller, secure = free_port(), free_port(), free_port()
         properties = folder / "server.properties"
-        properties.write_text(_KAFKA_PROPERTIES.format(port=port, controller=controller, folder=folder))
+        where = {"port": port, "controller": controller, "secure": secure, "folder": folder}
+        properties.write_text(_KAFKA_PROPERTIES.format(**where) + _kafka_secure(**where))
         format_ = ["kafka.tools.StorageTool", "format", "-t", "AAAAAAAAQACAAAAAAAAAAQ", "-c", str(properties)]
-        _run([*java, *format_], folder)
+        _run([*java, *format_, "--add-scram", _SCRAM], folder)
         command = [*java, "-Xmx512m", "kafka.Kafka", str(properties)]
-        yield from _running(Server(command, folder, port, lambda: _kafka_answers(port)))
+        yield from _running(Server(command, folder, port, lambda: _kafka_answers(port), secure))
+
+
+def _kafka_secure(port: int, controller: int, secure: int, folder: Path) -> str:
+    made = certificate_in(folder)
+    if made is None:
+        return ""
+    (folder / "keystore.pem").write_text(made.key.read_text() + made.chain.read_text())
+    where = {"port": port, "controller": controller, "secure": secure, "folder": folder}
+    return _KAFKA_SECURE.format(**where, user=KAFKA_USER, password=KAFKA_PASSWORD)
 
 
 @contextmanager

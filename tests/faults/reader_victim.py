@@ -1,8 +1,9 @@
-"""Readers that die: `python -m tests.faults.reader_victim HOME FAULT KILLS SEED`.
+"""Readers that die: `python -m tests.faults.reader_victim FAULT KILLS SEED HOME [SERVERS URL TOPIC SESSION_MS]`.
 
-Each life is a process of its own, forked from this one so that it costs no start-up. It reads the embedded
-log of HOME like any reader, until SIGKILL meets it at the chosen point. Before each life more is appended;
-the last life is spared. Prints, as JSON, how often it was killed and what was sent.
+Each life is a process of its own, forked from this one so that it costs no start-up. It reads like any reader,
+the embedded log of HOME into SQLite or a topic of Kafka into PostgreSQL, until SIGKILL meets it at the chosen
+point. Before each life more is appended; the last life is spared. Prints, as JSON, how often it was killed and
+what was sent.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from core.clock import SystemClock
 from core.events import TOPIC_INTERACTIONS
+from ingest.lag import measure_lag
 from ingest.settings import IngestSettings
 from storage.event_log import Message
-from storage.event_log_sqlite import SqliteEventLog
 from storage.serving_store import TRENDING_REALTIME, USER_REALTIME_PROFILE
+from tests.faults.real_platform import Place, opened_at
 from tests.ingest_platform import FaultyDatabase, FaultyEventLog, FaultyServingStore, Platform, opened
 from tests.ingest_support import messages
 
@@ -37,12 +40,23 @@ FAULTS = (
 )
 
 
-def live(home: Path, fault: str, at: int) -> None:
+@contextmanager
+def opened_somewhere(where: Path | Place) -> Iterator[tuple[Platform, IngestSettings]]:
+    """The platform and the reader's settings there."""
+    if isinstance(where, Place):
+        with opened_at(where) as real:
+            yield real, where.settings
+    else:
+        with opened(where, SystemClock()) as here:
+            yield here, SETTINGS
+
+
+def live(where: Path | Place, fault: str, at: int) -> None:
     """Read until nothing is left, or die when `fault` is met for the `at`-th time."""
-    with opened(home, SystemClock()) as here:
-        reader = here.reader(SETTINGS, **_parts(here, fault, _killer(at)))
+    with opened_somewhere(where) as (here, settings):
+        reader = here.reader(settings, **_parts(here, fault, _killer(at)))
         consumer = reader.join()
-        while reader.step(consumer):
+        while reader.step(consumer) or measure_lag(here.database, here.log, settings.kinds).total:
             pass
         consumer.close()
 
@@ -74,26 +88,24 @@ def _killer(at: int) -> Callable[[], None]:
     return die
 
 
-def append(home: Path, first: int) -> int:
+def append(where: Path | Place, first: int) -> int:
     """Events from number `first` on, two of them sent before, and a bad one; how many new events."""
-    log = SqliteEventLog(home / "events.db", SystemClock())
-    now_ms = SystemClock().now_ms() - 60_000
-    again = messages(range(max(0, first - 2), first), now_ms)
-    log.append(
-        TOPIC_INTERACTIONS, [*messages(range(first, first + BATCH), now_ms), *again, Message("k", b"{")]
-    )
-    log.close()
+    with opened_somewhere(where) as (here, settings):
+        now_ms = here.clock.now_ms() - 60_000
+        again = messages(range(max(0, first - 2), first), now_ms)
+        (topic,) = settings.kinds if isinstance(where, Place) else (TOPIC_INTERACTIONS,)
+        here.log.append(topic, [*messages(range(first, first + BATCH), now_ms), *again, Message("k", b"{")])
     return BATCH
 
 
-def one_life(home: Path, fault: str, rng: random.Random) -> bool:
+def one_life(where: Path | Place, fault: str, rng: random.Random) -> bool:
     """Whether it was killed."""
-    at = rng.randrange(1, 4)
+    at = rng.randrange(1, 3 if isinstance(where, Place) else 4)
     patience_s = rng.random() * 0.3 if fault == "at-any-instant" else 60.0
     alive, held_by_child = os.pipe()  # readable as soon as the child has ended, however it ended
     child = os.fork()
     if child == 0:
-        os._exit(_live_and_report(home, fault, at))
+        os._exit(_live_and_report(where, fault, at))
     os.close(held_by_child)
     ended, _, _ = select.select([alive], [], [], patience_s)
     if not ended:
@@ -105,9 +117,9 @@ def one_life(home: Path, fault: str, rng: random.Random) -> bool:
     return status != 0
 
 
-def _live_and_report(home: Path, fault: str, at: int) -> int:
+def _live_and_report(where: Path | Place, fault: str, at: int) -> int:
     try:
-        live(home, fault, at)
+        live(where, fault, at)
     except BaseException:  # noqa: BLE001  this is a process's last line: everything is told, nothing goes on
         traceback.print_exc()
         return 1
@@ -115,14 +127,21 @@ def _live_and_report(home: Path, fault: str, at: int) -> int:
 
 
 def main() -> None:
-    home, fault, kills, seed = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    fault, kills, seed, home, *servers = (
+        sys.argv[1],
+        int(sys.argv[2]),
+        int(sys.argv[3]),
+        Path(sys.argv[4]),
+        *sys.argv[5:],
+    )
+    where = Place(home, *servers[:3], session_ms=int(servers[3])) if servers else home
     rng = random.Random(seed)
     killed = lives = sent = 0
     while killed < kills:
-        sent += append(home, sent)
+        sent += append(where, sent)
         lives += 1
-        killed += one_life(home, fault, rng)
-    one_life(home, "spared", rng)
+        killed += one_life(where, fault, rng)
+    one_life(where, "spared", rng)
     print(json.dumps({"fault": fault, "killed": killed, "lives": lives, "sent": sent}))
 
 

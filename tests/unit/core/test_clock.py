@@ -13,7 +13,17 @@ def test_a_formatted_time_reads_back_as_itself(at_ms: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["2026-01-31T12:00:00", "1700000000", "", "2026-02-30T00:00:00Z", "2026-01-31", "٢٠٢٦-01-31T12:00:00Z"],
+    [
+        "2026-01-31T12:00:00",
+        "1700000000",
+        "",
+        "2026-02-30T00:00:00Z",
+        "2026-01-31",
+        "٢٠٢٦-01-31T12:00:00Z",
+        "2026-01-31T12:00:00Z\n",
+        "2026-01-31T12:00:00+01:60",
+        "2026-01-31T24:00:00Z",
+    ],
 )
 def test_a_time_without_offset_or_sense_is_refused(text: str) -> None:
     with pytest.raises(InvalidInputError):

@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.clock import format_ms
+from core.clock import DAY, format_ms
 from core.errors import InvalidEventError
-from core.events import parse_event
+from core.events import DETAILS, WITHOUT_VIDEO, parse_event, parse_strictly
+from core.ids import ID_PATTERN
+from core.plain_events import plain_event
 
 NOW = 1_800_000_000_000
 GOOD_DETAILS: dict[str, dict[str, Any]] = {
@@ -124,3 +126,45 @@ def test_no_json_object_crashes_the_parser(changes: dict[str, Any]) -> None:
         parse_event(event(**changes), NOW)
     except InvalidEventError as error:
         assert error.reason
+
+
+IDS = st.from_regex(rf"\A{ID_PATTERN}\Z", fullmatch=True)
+DOCUMENTS = st.fixed_dictionaries(
+    {"user_id": IDS, "event_type": st.sampled_from(sorted(DETAILS))},
+    optional={
+        "video_id": IDS | st.none(),
+        "event_id": IDS | st.just("") | st.none(),
+        "request_id": IDS | st.just("é") | st.none(),
+        "timestamp": st.integers(-1_000, NOW + 2 * DAY).map(format_ms),
+    },
+)
+NEAR_DETAILS = st.dictionaries(
+    st.sampled_from(sorted({name for types, _ in DETAILS.values() for name in types} | {"extra"})),
+    st.sampled_from(["home", "link", "c1", 'a "quoted" text', "a\0b", "", None, True])
+    | st.sampled_from([-1, 0, 1, 4.5, 100, 101, 2**63 - 1, 2**63, float(2**63), 1e300]),
+    max_size=3,
+)
+
+
+@given(DOCUMENTS, st.booleans(), st.data())
+def test_the_quick_way_takes_nothing_that_the_rules_refuse_and_says_the_same(
+    document: dict[str, Any], good: bool, data: st.DataObject
+) -> None:
+    details = GOOD_DETAILS[document["event_type"]] if good else data.draw(NEAR_DETAILS)
+    value = event(**document, details=details)
+    quick = plain_event(value, NOW)
+    assert quick is None or quick == parse_strictly(value, NOW)
+
+
+@pytest.mark.parametrize("event_type", GOOD_DETAILS)
+def test_the_quick_way_takes_what_is_usual(event_type: str) -> None:
+    usual = {
+        "event_type": event_type,
+        "details": GOOD_DETAILS[event_type],
+        "event_id": "a-1",
+        "request_id": "r",
+    }
+    value = event(**usual)
+    if event_type in WITHOUT_VIDEO:
+        value = value.replace(b'"video_id": "42", ', b"")
+    assert plain_event(value, NOW) == parse_strictly(value, NOW)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from pydantic import Field, SecretStr
 
@@ -43,3 +45,27 @@ def test_known_and_foreign_variables_pass() -> None:
 
 def test_every_variable_has_a_description() -> None:
     assert all(PlatformSettings.variables().values())
+
+
+def test_a_secret_is_read_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("mongodb://mongo/db\n")
+    settings = PlatformSettings.load(mongodb_url_file=tmp_path / "url")
+    assert settings.mongodb_url.get_secret_value() == "mongodb://mongo/db"
+
+
+def test_a_secret_given_twice_or_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(
+        InvalidSettingError, match="UNDERSTUDY_MONGODB_URL and UNDERSTUDY_MONGODB_URL_FILE"
+    ) as twice:
+        PlatformSettings.load(mongodb_url="mongodb://u:hunter2@m", mongodb_url_file=tmp_path / "url")
+    assert "hunter2" not in str(twice.value)
+    with pytest.raises(InvalidSettingError, match="UNDERSTUDY_KAFKA_PASSWORD_FILE"):
+        PlatformSettings.load(kafka_password_file=tmp_path / "absent")
+
+
+def test_signing_in_needs_a_name_and_a_password() -> None:
+    with pytest.raises(InvalidSettingError, match="kafka_security SASL_SSL needs kafka_user") as refused:
+        PlatformSettings.load(kafka_security="SASL_SSL", kafka_password="hunter2")
+    assert "hunter2" not in str(refused.value)
+    with pytest.raises(InvalidSettingError, match="UNDERSTUDY_KAFKA_MECHANISM"):
+        PlatformSettings.load(kafka_mechanism="GSSAPI")

@@ -1,0 +1,101 @@
+"""Servers that ask for TLS and a password: what the settings say reaches every client."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from core.clock import SystemClock
+from core.errors import DependencyError
+from core.settings import PlatformSettings
+from storage.connect import open_event_log, open_main_store
+from storage.event_log import Message
+from storage.event_log_kafka import KafkaEventLog
+from tests.certificates import certificate_in
+from tests.servers import KAFKA_PASSWORD, KAFKA_USER, Server
+from tests.support import wait_until
+
+
+def chain_of(server: Server) -> Path:
+    chain = server.folder / "chain.pem"
+    if not chain.exists():
+        pytest.skip("openssl is not on PATH, so the servers speak no TLS")
+    return chain
+
+
+def signed_in(server: Server, mechanism: str, password_file: Path) -> PlatformSettings:
+    return PlatformSettings.load(
+        kafka_servers=f"127.0.0.1:{server.secure_port}",
+        kafka_security="SASL_SSL",
+        kafka_mechanism=mechanism,
+        kafka_user=KAFKA_USER,
+        kafka_password_file=password_file,
+        kafka_ca_file=chain_of(server),
+    )
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+def test_kafka_with_tls_and_a_password_from_a_file(
+    kafka_server: Server, tmp_path: Path, mechanism: str
+) -> None:
+    (tmp_path / "password").write_text(f"{KAFKA_PASSWORD}\n")
+    log = open_event_log(signed_in(kafka_server, mechanism, tmp_path / "password"), SystemClock())
+    topic = f"secure-{uuid.uuid4().hex}"
+    log.append(topic, [Message("u", b"for our eyes")])
+    consumer = log.consumer(topic, [topic])
+    records = []
+    wait_until(lambda: records.extend(consumer.poll(10, 0.1)) or records, 60, "the record")
+    assert [record.value for record in records] == [b"for our eyes"]
+    assert sum(log.ends(topic).values()) == 1
+    consumer.close()
+    log.close()
+
+
+@pytest.mark.kafka
+def test_kafka_refuses_a_wrong_password_and_we_say_who_refused(kafka_server: Server) -> None:
+    options = {
+        "security_protocol": "SASL_SSL",
+        "ssl_cafile": str(chain_of(kafka_server)),
+        "sasl_mechanism": "PLAIN",
+        "sasl_plain_username": KAFKA_USER,
+        "sasl_plain_password": "hunter2",
+    }
+    log = KafkaEventLog(f"127.0.0.1:{kafka_server.secure_port}", timeout_ms=2_000, options=options)
+    with pytest.raises(DependencyError, match="Kafka at") as refused:
+        log.append("t", [Message("u", b"x")])
+    assert "hunter2" not in str(refused.value)
+    log.close()
+
+
+@pytest.mark.postgresql
+def test_postgresql_over_tls_with_its_url_from_a_file(postgresql_server: Server, tmp_path: Path) -> None:
+    chain = chain_of(postgresql_server)
+    url = tmp_path / "url"
+    address = f"postgresql://understudy@127.0.0.1:{postgresql_server.port}/postgres"
+    url.write_text(f"{address}?sslmode=verify-full&sslrootcert={chain}\n")
+    database = open_main_store(PlatformSettings.load(database_url_file=url))
+    with database.read() as connection:
+        query = "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+        encrypted, version = connection.exec_driver_sql(query).one()
+    assert encrypted and version.startswith("TLS")
+    database.close()
+
+
+@pytest.mark.postgresql
+def test_a_postgresql_that_shows_another_certificate_is_refused(
+    postgresql_server: Server, tmp_path: Path
+) -> None:
+    chain_of(postgresql_server)
+    other = certificate_in(tmp_path)
+    assert other is not None
+    address = f"postgresql://understudy@127.0.0.1:{postgresql_server.port}/postgres"
+    settings = PlatformSettings.load(database_url=f"{address}?sslmode=verify-full&sslrootcert={other.chain}")
+    database = open_main_store(settings)
+    with pytest.raises(DependencyError, match="certificate verify failed"):
+        database.ping()
+    database.close()
+    psycopg2.connect(address).close()  # it was the certificate, not the server
