@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import uuid
 from typing import TypeGuard
 
 from core.errors import InvalidInputError
@@ -48,4 +48,4 @@ def check_version(value: str) -> str:
 
 def new_id() -> str:
     """A random id for a request, an event or a release: 32 hexadecimal digits."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()

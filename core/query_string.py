@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -23,7 +24,7 @@ _GENRE = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 class Parameters:
     """`single` as they were given, decoded; `exclude` checked."""
 
-    single: dict[str, str]
+    single: Mapping[str, str]
     exclude: tuple[str, ...]
 
     @property
@@ -53,7 +54,8 @@ class Parameters:
         return text
 
 
-def read_parameters(query_string: str, known: Collection[str]) -> Parameters:
+@lru_cache(1024)  # an application asks for the same again and again, only for other viewers
+def read_parameters(query_string: str, known: tuple[str, ...]) -> Parameters:
     """Decode a query string in which each of `known` may be given once, and `exclude` up to 100 times.
 
     Raises:

@@ -8,7 +8,8 @@ from typing import NamedTuple, cast
 
 MAX_HEAD = 16 * 1024
 MAX_BODY = 1024 * 1024
-_STATUS = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: |$)")
+_STATUS = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9])[ \r]", re.IGNORECASE)
+_FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|connection):([^\r\n]*)", re.IGNORECASE)
 _LENGTH = re.compile(rb"[0-9]{1,7}")
 
 
@@ -145,30 +146,30 @@ class Connection(asyncio.Protocol):
             if len(self._buffer) >= MAX_HEAD:
                 raise UpstreamError(f"head of over {MAX_HEAD} bytes")
             return False
-        first, *lines = self._buffer[:end].lower().split(b"\r\n")
-        self._length, self._keep = _framing(lines)
-        self._head_size = end + 4
-        match = _STATUS.match(first.upper())
+        head = self._buffer[: end + 2]
+        match = _STATUS.match(head)
         if match is None:
-            raise UpstreamError(f"status line {first[:40]!r}")
+            raise UpstreamError(f"status line {head[:40]!r}")
+        self._length, self._keep = _framing(head)
+        self._head_size = end + 4
         self._status = int(match[1])
         return True
 
 
-def _framing(lines: list[bytes]) -> tuple[int, bool]:
-    """Content-Length, and whether the connection stays open, from lower-case header lines."""
+def _framing(head: bytes) -> tuple[int, bool]:
+    """Content-Length, and whether the connection stays open, from a head whose lines all end with CRLF."""
     length: bytes | None = None
     keep = True
-    for line in lines:
-        name, _, value = line.partition(b":")
-        if name == b"content-length":
-            if length is not None:
+    for name, value in _FRAMING.findall(head):
+        match name.lower():
+            case b"content-length" if length is None:
+                length = value.strip()
+            case b"content-length":
                 raise UpstreamError("two Content-Length headers")
-            length = value.strip()
-        elif name == b"transfer-encoding":
-            raise UpstreamError("Transfer-Encoding instead of a Content-Length")
-        elif name == b"connection":
-            keep = b"close" not in value
+            case b"transfer-encoding":
+                raise UpstreamError("Transfer-Encoding instead of a Content-Length")
+            case _:
+                keep = b"close" not in value.lower()
     if length is None or not _LENGTH.fullmatch(length) or int(length) > MAX_BODY:
         raise UpstreamError(f"Content-Length {length!r}")
     return int(length), keep

@@ -6,7 +6,7 @@ import logging
 import random
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from core.recommend_query import RecommendQuery
 from core.traffic import Arm, TrafficPlan
@@ -23,8 +23,7 @@ OTHER: Final[dict[Arm, Arm]] = {"main": "canary", "canary": "main"}
 SHORTEST_ATTEMPT_S: Final = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """How one arm did. `answer` is there if it can be shown (ok, short), `refusal` if the request is wrong."""
 
     outcome: Outcome
@@ -33,8 +32,7 @@ class Attempt:
     refusal: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(NamedTuple):
     """`assigned` is the assigned arm's attempt, whoever answered; `arm` may also be static or none.
 
     `refusal` is set where nobody answered because the request itself is wrong.
@@ -57,8 +55,7 @@ class Deadlines:
     request_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(NamedTuple):
     query: RecommendQuery
     request_id: str
     until: float

@@ -11,8 +11,9 @@ from time import perf_counter
 
 import pytest
 
-from tests.fake_arm import requests_seen
+from tests.fake_arm import requests_seen, set_mode
 from tests.serving import Running, Stage, http_get, open_stage
+from tests.support import wait_until
 
 EVENT = b'{"user_id":"u1","video_id":"m1","event_type":"view","details":{"source":"home"},"timestamp":"2020-01-01T00:00:00Z"}'
 BODY_MS = "500"
@@ -96,6 +97,7 @@ def test_the_same_requests_without_a_fault_are_taken(balancer: Running) -> None:
         ("H12 NUL in a header", get(b"/recommend/u1", b"X-A: b\0c")),
         ("H12 NUL in the path", get(b"/recommend/u\0")),
         ("H13 two hosts", get(b"/recommend/u1", b"Host: b")),
+        ("no host at all", b"GET /recommend/u1 HTTP/1.1\r\nAccept: */*\r\n\r\n"),
         ("H14 a raw UTF-8 path", get("/recommend/ü".encode())),
         ("H23 a bad chunk", post(CHUNKED, body=b"zz\r\n" + EVENT)),
         ("H23 a chunk with a sign", post(CHUNKED, body=b"+4\r\nabcd\r\n0\r\n\r\n")),
@@ -191,6 +193,24 @@ def test_requests_in_one_packet_are_answered_in_order(balancer: Running) -> None
         balancer, b"".join([*requests, get(b"/recommend/u19?count=1", b"Connection: close")])
     )
     assert re.findall(rb'"user_id":"u([0-9]+)"', answers) == [b"%d" % i for i in range(20)]
+
+
+def test_what_comes_behind_a_request_in_progress_waits_its_turn(balancer: Running, arm: Running) -> None:
+    set_mode(arm.url, "slow")
+    asked = len(requests_seen(arm.url))
+    try:
+        with connection(balancer) as opened, opened.makefile("rb") as stream:
+            opened.sendall(get(b"/recommend/first?count=1"))
+            wait_until(lambda: len(requests_seen(arm.url)) > asked, 5, "the first request at the arm")
+            set_mode(arm.url, "ok")
+            for name in (b"second", b"third"):
+                opened.sendall(get(b"/recommend/" + name + b"?count=1"))
+            opened.sendall(get(b"/recommend/last?count=1", b"Connection: close"))
+            answers = stream.read()
+    finally:
+        set_mode(arm.url, "ok")
+    assert re.findall(rb"HTTP/1.1 ([0-9]+)", answers) == [b"503", b"200", b"200", b"200"]
+    assert re.findall(rb'"user_id":"([a-z]+)"', answers) == [b"second", b"third", b"last"]
 
 
 def test_a_hundred_slow_senders_hold_up_nobody(balancer: Running) -> None:

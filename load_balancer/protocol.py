@@ -1,0 +1,165 @@
+"""One viewer's connection: gunicorn's protocol, with the limits that it lacks and a short way for plain requests.
+
+Connections are counted and turned away beyond a limit, a request's head has a deadline, and what the server itself
+refuses is a problem document. Plain requests (plain.py) go past gunicorn's parser and its bookkeeping, which cost
+more than all that the load balancer does with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any, Final
+
+from gunicorn.asgi.parser import InvalidHeader
+from gunicorn.asgi.protocol import ASGIProtocol, _get_cached_date_header, _get_cached_status_line
+
+from core.problems import PROBLEM_JSON, problem
+from load_balancer.http import Scope
+from load_balancer.plain import read_plain
+
+# The head of a connection's first request; between requests gunicorn's own limit for idle connections holds.
+HEAD_S: Final = 5.0
+RETRY_AFTER: Final = (("Retry-After", "1"),)
+# What all plain requests have in common.
+PLAIN_SCOPE: Final[Mapping[str, Any]] = {
+    "type": "http",
+    "asgi": {"version": "3.0", "spec_version": "2.4"},
+    "http_version": "1.1",
+    "scheme": "http",
+    "root_path": "",
+}
+
+
+class PlainRequest:
+    """Stands where gunicorn's connection loop expects a request of its own."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    def may_upgrade(self) -> bool:
+        return False
+
+
+class PlainSend:
+    """ASGI's `send` of one plain request: head and body leave in one write. `last`: the connection ends with it."""
+
+    def __init__(self, transport: asyncio.Transport, last: bool) -> None:
+        self._transport = transport
+        self._last = last
+        self._head = b""
+        self.complete = False
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            fields = b"".join([b"%b: %b\r\n" % field for field in message["headers"]])
+            close = b"connection: close\r\n" if self._last else b""
+            status = _get_cached_status_line((1, 1), message["status"])
+            self._head = b"%b%b%b%b\r\n" % (status, fields, _get_cached_date_header(), close)
+        else:
+            self._transport.write(self._head + message["body"])
+            self.complete = True
+
+
+async def receive_nothing() -> MutableMapping[str, Any]:
+    """ASGI's `receive` of one plain request, which has no body."""
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
+    """One connection of a client."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _behind_plain: bytes | None = None  # what came while a plain request was served; None while none is
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        if self.worker.nr_conns >= self.cfg.worker_connections:
+            self._turn_away(transport)
+            return
+        super().connection_made(transport)
+        self._head_timer = self.worker.loop.call_later(HEAD_S, self._head_is_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._behind_plain is not None:
+            self._behind_plain += data
+            self._pause_reading()  # one packet more is enough to hold
+        elif self._is_idle() and (scope := read_plain(data)) is not None:
+            self._stop_head_timer()
+            self._behind_plain = b""
+            self._current_request = PlainRequest(scope)
+            self._request_ready.set()
+        else:
+            super().data_received(data)
+
+    def _is_idle(self) -> bool:
+        """Whether the next byte is the first of a request."""
+        parser = self._callback_parser
+        return parser is not None and parser.method is None and not parser._buffer and not self._closed
+
+    def _turn_away(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self._conn_lost_handled = True  # it was never counted
+        self._send_error_response(503, "too many connections", RETRY_AFTER)
+        self._close_transport()
+
+    def _head_is_late(self) -> None:
+        parser = self._callback_parser
+        if parser.method is not None or parser._buffer:  # a connection that never said anything just ends
+            self._send_error_response(408, f"the head was not complete within {HEAD_S:g} s")
+        self._keepalive_timeout()
+
+    def _on_headers_complete(self) -> bool:
+        self._stop_head_timer()
+        parser = self._callback_parser
+        if parser.http_version == (1, 1) and all(name != b"host" for name, _ in parser.headers):
+            raise InvalidHeader("no Host header (RFC 9112 section 3.2)")
+        skip: bool = super()._on_headers_complete()
+        return skip
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _send_error_response(
+        self, status: int, message: str, extra_headers: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        body = problem(status, message)
+        extra = "".join(f"{name}: {value}\r\n" for name, value in extra_headers)
+        head = (
+            f"HTTP/1.1 {status} {self._get_reason_phrase(status)}\r\nContent-Type: {PROBLEM_JSON}\r\n"
+            f"Content-Length: {len(body)}\r\n{extra}Connection: close\r\n\r\n"
+        )
+        self._safe_write(head.encode("latin-1") + body)
+
+    async def _serve_http_request(self, request: Any, sockname: Any, peername: Any) -> bool:
+        if isinstance(request, PlainRequest):
+            return await self._serve_plain(request.scope, sockname, peername)
+        # gunicorn runs each request as a task of its own, for applications that go on after the answer.
+        # Ours are done within microseconds of it: the task would cost more than they do.
+        keep: bool = await self._handle_http_request(request, sockname, peername)
+        return keep
+
+    async def _serve_plain(self, wanted: Scope, sockname: Any, peername: Any) -> bool:
+        """Serve one plain request; returns whether the connection is kept."""
+        worker = self.worker
+        last = not worker.alive or worker.nr + 1 >= worker.max_requests
+        send = PlainSend(self.transport, last)
+        scope = {**PLAIN_SCOPE, **wanted, "server": sockname[:2], "client": peername[:2]}
+        try:
+            await self.app(scope, receive_nothing, send)
+        except Exception:  # as gunicorn does with any other request
+            self.log.exception("Error in ASGI application")
+            if not send.complete:
+                self._send_error_response(500, "Internal Server Error")
+        if self._flow_control.write_paused:
+            await self._flow_control.drain()
+        behind, self._behind_plain = self._behind_plain, None
+        keep = send.complete and not last
+        if behind and keep:  # read once gunicorn's loop waits for the next request
+            worker.loop.call_soon(self.data_received, behind)
+        return keep
