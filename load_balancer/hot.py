@@ -64,7 +64,8 @@ class Recommend:
         assigned = assign(plan, query.user_id)
         served = await self.proxy.serve(plan, assigned, query, request_id)
         if served.refusal is not None:  # a wrong request is no exposure
-            raise ProblemError(400, served.refusal, (b"x-request-id", request_id.encode()))
+            refused = served.refusal
+            raise ProblemError(refused.status, str(refused), (b"x-request-id", request_id.encode()))
         await self._answer(scope, send, served, request_id)
         if scope["method"] == "GET":  # to HEAD nothing was shown
             self.exposures.add(exposure(plan, assigned, served, query, request_id, self.clock.now_ms()))

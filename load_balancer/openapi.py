@@ -58,12 +58,14 @@ def _recommend(answer: Json) -> Json:
         *_of_every_list(),
         _query("context_video", ID),
         _query("explain", {"enum": [0, 1], "default": 0}),
+        _query("fresh", {"enum": [0, 1], "default": 0}),
+        _query("after", ID),
     ]
     shown = {"application/json": {"schema": answer}, "text/plain": {"schema": {"type": "string"}}}
     return {
         "summary": "Videos for one viewer, the best first",
         "parameters": parameters,
-        "responses": {"200": {"description": "The list", "content": shown}, **_problems(400, 405, 503)},
+        "responses": {"200": {"description": "The list", "content": shown}, **_problems(400, 404, 405, 503)},
     }
 
 

@@ -64,9 +64,12 @@ def restart(stage: Stage, balancers: list[Running], round_: int) -> None:
     place = round_ % len(balancers)
     going = balancers[place]
     if round_ % 3 == 2:
-        before = going.log.read_text().count("Booting worker")
+        # Until the old worker is gone it may take a connection, and end it between two requests of a bunch.
+        before = going.log.read_text().count("Worker exiting")
         going.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: going.log.read_text().count("Booting worker") > before, 30, "a reloaded worker")
+        wait_until(
+            lambda: going.log.read_text().count("Worker exiting") > before, 60, "the end of the old worker"
+        )
         return
     if round_ % 3 == 0:
         going.kill()
