@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 from core.clock import DAY, format_ms, parse_ms
 from core.errors import InvalidEventError, InvalidInputError
-from core.ids import check_id
+from core.ids import ID_PATTERN, ID_SCHEMA, check_id
 
 TOPIC_INTERACTIONS: Final = "user_interactions"
 TOPIC_EXPOSURES: Final = "recommendation_exposures"
@@ -63,7 +64,15 @@ class EventDocument(msgspec.Struct, forbid_unknown_fields=True):
 
 _decoder = msgspec.json.Decoder(EventDocument, strict=True)
 
-Check = Callable[[object], bool]
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Which values a detail may have, and the same as a JSON schema for those who read about it."""
+
+    allows: Callable[[object], bool]
+    schema: Json
 
 
 def _number(low: float, high: float) -> Check:
@@ -72,25 +81,29 @@ def _number(low: float, high: float) -> Check:
             return False
         return low <= value <= high  # false for NaN; the bounds are finite
 
-    return check
+    return Check(check, {"type": "number", "minimum": low, "maximum": high})
 
 
 def _one_of(*allowed: object) -> Check:
-    return lambda value: not isinstance(value, bool) and value in allowed
+    return Check(
+        lambda value: not isinstance(value, bool) and value in allowed,
+        {"enum": list(allowed)},
+    )
 
 
-def _text(value: object) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str) and len(value) <= MAX_TEXT and "\0" not in value
 
 
-def _identifier(value: object) -> bool:
-    return isinstance(value, str) and bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:@~-]{0,63}", value))
+def _is_identifier(value: object) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(ID_PATTERN, value))
 
 
-def _identifier_or_none(value: object) -> bool:
-    return value is None or _identifier(value)
-
-
+_text = Check(_is_text, {"type": "string", "maxLength": MAX_TEXT, "pattern": r"^[^\x00]*$"})
+_identifier = Check(_is_identifier, ID_SCHEMA)
+_identifier_or_none = Check(
+    lambda value: value is None or _is_identifier(value), {"anyOf": [ID_SCHEMA, {"type": "null"}]}
+)
 _seconds = _number(0, BIGINT_MAX)
 _percentage = _number(0, 100)
 
@@ -195,7 +208,7 @@ def _check_details(event_type: str, details: Details) -> None:
         if name not in details:
             if name not in optional:
                 raise InvalidEventError("details", f"{event_type}: detail {name!r} is missing")
-        elif not check(details[name]):
+        elif not check.allows(details[name]):
             shown = repr(details[name])[:60]
             raise InvalidEventError("details", f"{event_type}: detail {name!r} cannot be {shown}")
 

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
 from core.errors import InvalidInputError
-from core.ids import check_id
-from core.query_string import DEFAULT_COUNT, MAX_COUNT, MAX_EXCLUDED, Parameters, read_parameters
+from core.ids import ID_SCHEMA, check_id
+from core.query_string import (
+    DEFAULT_COUNT,
+    MAX_COUNT,
+    MAX_EXCLUDED,
+    OF_EVERY_LIST,
+    Json,
+    Parameters,
+    read_parameters,
+)
 
 __all__ = ["DEFAULT_COUNT", "MAX_COUNT", "MAX_EXCLUDED", "RecommendQuery", "parse_recommend_query"]
 
-_SINGLE: Final = ("count", "genre", "context_video", "explain", "fresh", "after")
+_FLAG: Final[Json] = {"enum": [0, 1], "default": 0}
+PARAMETERS: Final[Mapping[str, Json]] = {
+    **OF_EVERY_LIST,
+    "context_video": ID_SCHEMA,
+    "explain": _FLAG,
+    "fresh": _FLAG,
+    "after": ID_SCHEMA,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +73,7 @@ def parse_recommend_query(user_id: str, query_string: str) -> RecommendQuery:
     check_id("user_id", user_id)
     if not query_string:
         return RecommendQuery(user_id)
-    given = read_parameters(query_string, _SINGLE)
+    given = read_parameters(query_string, PARAMETERS)
     return RecommendQuery(
         user_id=user_id,
         count=given.count,
