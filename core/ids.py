@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TypeGuard
+from typing import Final, TypeGuard
 
 from core.errors import InvalidInputError
 
 MAX_ID_LENGTH = 64
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.:@~-]{0,63}"
+ID_SCHEMA: Final = {"type": "string", "pattern": f"^{ID_PATTERN}$"}
 _ID = re.compile(ID_PATTERN)
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import quote
 
 from core.errors import InvalidInputError
 from core.ids import check_id
-from core.query_string import DEFAULT_COUNT, read_parameters
+from core.query_string import DEFAULT_COUNT, OF_EVERY_LIST, PRINTABLE, Json, read_parameters
 
 Lookup = Literal["search", "similar", "trending"]
 
 MAX_TEXT: Final = 200
-_SINGLE: Final = ("count", "genre")
 _SIMILAR = re.compile(r"/videos/(.*)/similar", re.DOTALL)
-_TEXT = re.compile(rf"[^\x00-\x1f\x7f]{{1,{MAX_TEXT}}}")
+_TEXT_PATTERN: Final = rf"(?=.*\S){PRINTABLE}{{1,{MAX_TEXT}}}"
+_TEXT = re.compile(_TEXT_PATTERN)
+SEARCH_PARAMETERS: Final[Mapping[str, Json]] = {
+    "q": {"type": "string", "pattern": f"^{_TEXT_PATTERN}$"},
+    **OF_EVERY_LIST,
+}
+_OF_SEARCH: Final = tuple(SEARCH_PARAMETERS)
+_OF_OTHERS: Final = tuple(OF_EVERY_LIST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ def parse_lookup(path: str, query_string: str) -> LookupQuery:
     if lookup is None:
         raise InvalidInputError(f"path {path[:40]!r} is no lookup's")
     video_id = check_id("video_id", similar[1]) if similar else ""
-    given = read_parameters(query_string, (*_SINGLE, "q") if lookup == "search" else _SINGLE)
+    given = read_parameters(query_string, _OF_SEARCH if lookup == "search" else _OF_OTHERS)
     text = _text(given.single.get("q")) if lookup == "search" else ""
     return LookupQuery(lookup, given.count, given.genre, given.exclude, text, video_id)
 
@@ -67,7 +74,6 @@ def parse_lookup(path: str, query_string: str) -> LookupQuery:
 def _text(given: str | None) -> str:
     if given is None:
         raise InvalidInputError("parameter 'q' is missing: the words to search for")
-    text = given.strip()
-    if not _TEXT.fullmatch(text):
-        raise InvalidInputError(f"q {text[:20]!r} is not 1 to {MAX_TEXT} printable characters")
-    return text
+    if not _TEXT.fullmatch(given):
+        raise InvalidInputError(f"q {given[:20]!r} is not 1 to {MAX_TEXT} printable characters")
+    return given.strip()

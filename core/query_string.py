@@ -6,18 +6,29 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from core.errors import InvalidInputError
-from core.ids import check_id
+from core.ids import ID_SCHEMA, check_id
 
 MAX_COUNT: Final = 100
 DEFAULT_COUNT: Final = 20
 MAX_EXCLUDED: Final = 100
 EXCLUDE: Final = "exclude"
+PRINTABLE: Final = r"[^\x00-\x1f\x7f-\x9f]"
 _COUNT = re.compile(r"[1-9][0-9]{0,2}")
-_GENRE = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
+_GENRE_PATTERN: Final = f"{PRINTABLE}{{1,64}}"
+_GENRE = re.compile(_GENRE_PATTERN)
+
+Json = dict[str, Any]
+
+# What is checked here, as JSON schemas: the names that are known are taken from them.
+OF_EVERY_LIST: Final[Mapping[str, Json]] = {
+    "count": {"type": "integer", "minimum": 1, "maximum": MAX_COUNT, "default": DEFAULT_COUNT},
+    EXCLUDE: {"type": "array", "items": ID_SCHEMA, "maxItems": MAX_EXCLUDED},
+    "genre": {"type": "string", "pattern": f"^{_GENRE_PATTERN}$"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +66,13 @@ class Parameters:
 
 
 @lru_cache(1024)  # an application asks for the same again and again, only for other viewers
-def read_parameters(query_string: str, known: tuple[str, ...]) -> Parameters:
-    """Decode a query string in which each of `known` may be given once, and `exclude` up to 100 times.
+def read_parameters(query_string: str, names: tuple[str, ...]) -> Parameters:
+    """Decode a query string in which each of the names may be given once, and `exclude` up to 100 times.
 
     Raises:
         InvalidInputError: names the parameter: unknown or repeated; or the string cannot be read.
     """
+    known = [name for name in names if name != EXCLUDE]
     single: dict[str, str] = {}
     exclude: list[str] = []
     for name, value in _pairs(query_string, MAX_EXCLUDED + len(known)) if query_string else ():

@@ -20,6 +20,13 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     url: str
 
 
+class Shadow(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate that is asked a copy of `share` (0 to 1) of the requests; no viewer ever sees its answers."""
+
+    upstream: Upstream
+    share: float
+
+
 class TrafficPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What every load balancer does from `created_ms` on, until a plan with a higher epoch is read.
 
@@ -39,3 +46,10 @@ class TrafficPlan(msgspec.Struct, frozen=True, kw_only=True):
     fallback: tuple[str, ...] = ()
     overrides: dict[str, Arm] = {}  # msgspec copies an empty default for each instance
     reason: str = ""
+    shadow: Shadow | None = None
+
+    @property
+    def upstreams(self) -> tuple[Upstream, ...]:
+        """Everything that has to run while this plan is in force."""
+        shadow = self.shadow.upstream if self.shadow is not None else None
+        return tuple(one for one in (self.main, self.canary, shadow) if one is not None)

@@ -95,7 +95,7 @@ class Ledger:
         """Put a plan in force in which an instance has another URL, unless it is not in the plan anyway."""
         with self._database.begin() as connection:
             current = store.current_plan(connection)
-            if current is not None and before in {current.main, current.canary}:
+            if current is not None and before in current.upstreams:
                 store.publish_plan(
                     connection, plans.moved(current, before, after, now_ms=self._clock.now_ms())
                 )

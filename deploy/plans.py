@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from core.errors import RefusedError
-from core.traffic import TrafficPlan, Upstream
+from core.traffic import Arm, Shadow, TrafficPlan, Upstream
 
 
 def with_canary(
@@ -62,6 +62,8 @@ def main_only(current: TrafficPlan, *, now_ms: int, reason: str) -> TrafficPlan:
         main=current.main,
         fallback=current.fallback,
         reason=reason,
+        overrides=current.overrides,
+        shadow=current.shadow,
     )
 
 
@@ -70,7 +72,29 @@ def with_main(
 ) -> TrafficPlan:
     """Everybody gets a new main; without a plan in force this is the first."""
     epoch = current.epoch + 1 if current is not None else 1
-    return TrafficPlan(epoch=epoch, created_ms=now_ms, main=main, fallback=fallback, reason=reason)
+    plan = TrafficPlan(epoch=epoch, created_ms=now_ms, main=main, fallback=fallback, reason=reason)
+    if current is None:
+        return plan
+    return msgspec.structs.replace(plan, overrides=current.overrides, shadow=current.shadow)
+
+
+def with_shadow(current: TrafficPlan, shadow: Shadow | None, *, now_ms: int, reason: str) -> TrafficPlan:
+    """The same plan, with or without a candidate that is asked copies; viewers notice nothing."""
+    return msgspec.structs.replace(
+        current, epoch=current.epoch + 1, created_ms=now_ms, shadow=shadow, reason=reason
+    )
+
+
+def with_tester(current: TrafficPlan, user_id: str, arm: Arm | None, *, now_ms: int) -> TrafficPlan:
+    """The same plan with one viewer forced to an arm, or (None) no longer forced."""
+    others = {user: to for user, to in current.overrides.items() if user != user_id}
+    return msgspec.structs.replace(
+        current,
+        epoch=current.epoch + 1,
+        created_ms=now_ms,
+        overrides=others if arm is None else {**others, user_id: arm},
+        reason=f"tester {user_id} is given {arm or 'the arm of any viewer'}",
+    )
 
 
 def moved(current: TrafficPlan, before: Upstream, after: Upstream, *, now_ms: int) -> TrafficPlan:
@@ -81,5 +105,12 @@ def moved(current: TrafficPlan, before: Upstream, after: Upstream, *, now_ms: in
         created_ms=now_ms,
         main=after if current.main == before else current.main,
         canary=after if current.canary == before else current.canary,
+        shadow=_moved_shadow(current.shadow, before, after),
         reason=f"{before.version} moved from {before.url} to {after.url}",
     )
+
+
+def _moved_shadow(shadow: Shadow | None, before: Upstream, after: Upstream) -> Shadow | None:
+    if shadow is None or shadow.upstream != before:
+        return shadow
+    return Shadow(upstream=after, share=shadow.share)

@@ -27,13 +27,12 @@ class Supervisor:
 
     def supervise(self, plan: TrafficPlan) -> None:
         """Restart each dead instance of the plan; one that comes back under another URL changes the plan."""
-        for upstream in (plan.main, plan.canary):
-            if upstream is not None:
-                self._keep_alive(upstream, plan.epoch)
+        for upstream in plan.upstreams:
+            self._keep_alive(upstream, plan.epoch)
 
     def stop_unplanned(self, names: set[str], plan: TrafficPlan | None) -> None:
         """Stop every instance of `names` that the plan does not name."""
-        kept = {arm.url for arm in (plan.main, plan.canary) if arm is not None} if plan is not None else set()
+        kept = {upstream.url for upstream in plan.upstreams} if plan is not None else set()
         for instance in self._runtime.instances():
             if instance.name in names and instance.url not in kept:
                 self._runtime.stop(instance.name)

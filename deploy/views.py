@@ -31,7 +31,9 @@ class ReleaseViews:
             "main": msgspec.to_builtins(plan.main) if plan is not None else None,
             "canary": msgspec.to_builtins(plan.canary) if plan is not None else None,
             "share": plan.share if plan is not None else 0.0,
+            "shadow": msgspec.to_builtins(plan.shadow) if plan is not None else None,
             "epoch": plan.epoch if plan is not None else 0,
+            "testers": dict(plan.overrides) if plan is not None else {},
             "release": self.explain(newest) if newest is not None else None,
             "instances": [asdict(instance) for instance in self._runtime.instances()],
         }

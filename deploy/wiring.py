@@ -21,6 +21,7 @@ from deploy.rows import DatabaseRows
 from deploy.runtime import Runtime
 from deploy.runtime_process import Command, ProcessRuntime, serve_command
 from deploy.settings import DeploySettings
+from deploy.shadow import ShadowSwitch
 from deploy.smoke import smoke
 from deploy.supervisor import Supervisor
 from deploy.views import ReleaseViews
@@ -58,6 +59,16 @@ def build_manager(
         gate=offline_gate(platform.bundles),
         complete=Watermark(database, log, clock).reached,
     )
+
+
+def build_shadow(platform: PlatformSettings, settings: DeploySettings, clock: Clock) -> ShadowSwitch:
+    """The switch of shadow mode, on the same instances and tables.
+
+    Raises:
+        InvalidSettingError: containers are asked for without their client.
+    """
+    runtime = build_runtime(platform, settings)
+    return ShadowSwitch(open_main_store(platform), runtime, clock, platform.bundles, smoke, settings.drain_s)
 
 
 def build_runtime(

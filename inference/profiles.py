@@ -1,16 +1,20 @@
-"""A viewer's live profile, read from the serving store within a deadline: late or failed, it is left out."""
+"""A viewer's live documents, read from the serving store within a deadline: late or failed, they are left out."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from core.errors import DependencyError
-from storage.serving_store import USER_REALTIME_PROFILE, Document, ServingStore
+from storage.serving_store import RECENTLY_SHOWN, USER_REALTIME_PROFILE, Document, ServingStore
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+PARTITIONS = 64  # documents of one viewer that are looked at
 
 
 class ProfileRead(NamedTuple):
@@ -18,6 +22,33 @@ class ProfileRead(NamedTuple):
 
     document: Document | None
     in_time: bool
+
+
+class ShownRequest(NamedTuple):
+    """One earlier request of the viewer, and what it showed."""
+
+    request_id: str
+    served_ms: int
+    video_ids: tuple[str, ...]
+
+
+class ShownRead(NamedTuple):
+    """The viewer's last requests; none where `in_time` is false."""
+
+    requests: tuple[ShownRequest, ...]
+    in_time: bool
+
+
+class Profiles(Protocol):
+    """Reads that never raise for what the store does."""
+
+    def read(self, user_id: str) -> ProfileRead:
+        """The profile document."""
+        ...
+
+    def shown(self, user_id: str) -> ShownRead:
+        """What the viewer was shown lately."""
+        ...
 
 
 class EmbeddedProfileReader:
@@ -30,11 +61,18 @@ class EmbeddedProfileReader:
         self._store = store
 
     def read(self, user_id: str) -> ProfileRead:
-        """The profile document; never raises for what the store does."""
         try:
             return ProfileRead(self._store.get(USER_REALTIME_PROFILE, user_id), in_time=True)
         except DependencyError as error:
-            return _left_out(error)
+            _left_out(error)
+            return ProfileRead(None, in_time=False)
+
+    def shown(self, user_id: str) -> ShownRead:
+        try:
+            return ShownRead(shown_requests(self._store, user_id), in_time=True)
+        except DependencyError as error:
+            _left_out(error)
+            return ShownRead((), in_time=False)
 
 
 class ProfileReader:
@@ -48,25 +86,49 @@ class ProfileReader:
         self._slots = threading.BoundedSemaphore(threads)
 
     def read(self, user_id: str) -> ProfileRead:
-        """The profile document, if it is here in time; never raises for what the store does."""
-        if not self._slots.acquire(blocking=False):
-            return ProfileRead(None, in_time=False)
-        future = self._pool.submit(self._store.get, USER_REALTIME_PROFILE, user_id)
-        future.add_done_callback(self._release)
-        try:
-            return ProfileRead(future.result(self._deadline_s), in_time=True)
-        except TimeoutError:
-            return ProfileRead(None, in_time=False)
-        except DependencyError as error:
-            return _left_out(error)
+        found = self._in_time(lambda: (self._store.get(USER_REALTIME_PROFILE, user_id),))
+        return ProfileRead(None, in_time=False) if found is None else ProfileRead(found[0], in_time=True)
+
+    def shown(self, user_id: str) -> ShownRead:
+        found = self._in_time(lambda: shown_requests(self._store, user_id))
+        return ShownRead((), in_time=False) if found is None else ShownRead(found, in_time=True)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _release(self, _: Future[Document | None]) -> None:
+    def _in_time(self, read: Callable[[], T]) -> T | None:
+        """What `read` returns, or None if that is not here in time."""
+        if not self._slots.acquire(blocking=False):
+            return None
+        future = self._pool.submit(read)
+        future.add_done_callback(self._release)
+        try:
+            return future.result(self._deadline_s)
+        except TimeoutError:
+            return None
+        except DependencyError as error:
+            _left_out(error)
+            return None
+
+    def _release(self, _: Future[T]) -> None:
         self._slots.release()
 
 
-def _left_out(error: DependencyError) -> ProfileRead:
-    logger.warning("profile of a viewer left out: %s", error)
-    return ProfileRead(None, in_time=False)
+def shown_requests(store: ServingStore, user_id: str) -> tuple[ShownRequest, ...]:
+    """The viewer's last requests, out of one document for each partition of the exposures.
+
+    Raises:
+        DependencyError: the store does not answer.
+    """
+    first = f"{user_id}/"  # no id has a slash, so these keys stand together
+    found = store.scan(RECENTLY_SHOWN, first, PARTITIONS)
+    return tuple(
+        ShownRequest(request_id, served_ms, tuple(video_ids))
+        for key, document in found
+        if key.startswith(first)
+        for request_id, served_ms, video_ids in document["requests"]
+    )
+
+
+def _left_out(error: DependencyError) -> None:
+    logger.warning("documents of a viewer left out: %s", error)

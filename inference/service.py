@@ -21,8 +21,9 @@ from core.lookup_query import LookupQuery, parse_lookup
 from core.metrics import CONTENT_TYPE, exposition
 from core.problems import PROBLEM_JSON, problem
 from core.recommend_query import RecommendQuery, parse_recommend_query
+from inference.earlier import Earlier
 from inference.lookups import FoundVideo
-from inference.profiles import ProfileRead
+from inference.profiles import Profiles
 from inference.recommender.arrivals import Arrivals
 from inference.recommender.context import LiveTrending, Request
 from inference.recommender.recommend import Recommender
@@ -31,10 +32,6 @@ REQUEST_ID = "X-Understudy-Request-Id"
 # No route takes a body; what a client sends all the same is cut off early.
 MAX_BODY = 16 * 1024
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.5)
-
-
-class Profiles(Protocol):
-    def read(self, user_id: str) -> ProfileRead: ...
 
 
 class Live(Protocol):
@@ -78,6 +75,7 @@ class ServiceParts:
     recommender: Recommender
     find: Callable[[LookupQuery], Sequence[FoundVideo]]
     profiles: Profiles
+    earlier: Earlier
     live: Live
     arrivals: Callable[[], Arrivals]
     clock: Clock
@@ -129,19 +127,30 @@ def _recommend_view(parts: ServiceParts) -> Callable[[str], Response]:
 
 
 def recommend(parts: ServiceParts, query: RecommendQuery, request_id: str) -> Answer:
-    """One list, from what is known in time."""
+    """One list, from what is known in time.
+
+    Raises:
+        NotFoundError: the request that the list should go on after is not known.
+    """
+    now_ms = parts.clock.now_ms()
+    before = parts.earlier.of(query, now_ms)
     profile = parts.profiles.read(query.user_id)
     wanted = Request(
-        query.user_id, query.count, query.exclude, query.genre, query.context_video, query.explain
+        query.user_id,
+        query.count,
+        (*query.exclude, *before.left_out),
+        query.genre,
+        query.context_video,
+        query.explain,
+        sinking=before.sinking,
     )
-    made = parts.recommender.recommend(
-        wanted, profile.document, parts.live.current, parts.clock.now_ms(), parts.arrivals()
-    )
+    made = parts.recommender.recommend(wanted, profile.document, parts.live.current, now_ms, parts.arrivals())
+    parts.earlier.remember(request_id, query.user_id, before, (item.video_id for item in made.items))
     items = [
         Item(item.video_id, item.score, item.sources, dict(item.parts) if query.explain else msgspec.UNSET)
         for item in made.items
     ]
-    degraded = not profile.in_time or parts.live.stale
+    degraded = not profile.in_time or not before.in_time or parts.live.stale
     return Answer(request_id, query.user_id, parts.version, degraded, items)
 
 

@@ -24,6 +24,13 @@ class InferenceSettings(Settings):
         le=5_000,
         description="deadline of reading a viewer's profile; beyond it the answer is degraded",
     )
+    shown_half_life_minutes: float = Field(
+        360,
+        gt=0,
+        le=1_440,
+        allow_inf_nan=False,
+        description="age at which having been shown counts half for lists with fresh=1",
+    )
     trending_minutes: int = Field(360, ge=1, le=1_440, description="length of the live trending window")
     trending_half_life_minutes: float = Field(
         60,

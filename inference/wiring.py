@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from flask import Flask
 
-from core.clock import SystemClock
+from core.clock import MINUTE, SystemClock
 from core.metrics import new_registry
 from core.settings import PlatformSettings
 from inference.arrivals import LOOK_S, ArrivalWatch
 from inference.background import Repeated
+from inference.earlier import Earlier
 from inference.live_window import REFRESH_S, LiveWindow
 from inference.lookups import Lookups
-from inference.profiles import EmbeddedProfileReader, ProfileReader
+from inference.profiles import EmbeddedProfileReader, ProfileReader, Profiles
 from inference.query_encoder import QueryEncoder
 from inference.recommender.bundle import load_bundle
 from inference.recommender.context import Request
 from inference.recommender.recommend import Recommender
-from inference.service import Profiles, ServiceParts, create_app
+from inference.service import ServiceParts, create_app
 from inference.settings import InferenceSettings
 from storage import bundles
 from storage.connect import open_serving_store
@@ -55,13 +56,15 @@ def build_inference(settings: InferenceSettings, platform: PlatformSettings, ver
     arrivals = ArrivalWatch(store, recommender.model, encoder.encode)
     if recommender.model.blend.cold_share:
         Repeated("arrivals", arrivals.refresh, LOOK_S).start()
+    profiles = _profiles(store, settings, platform)
     return create_app(
         ServiceParts(
             version=version,
             bundle_digest=found.digest,
             recommender=recommender,
             find=Lookups(recommender.model, encoder, lambda: live.current, clock).find,
-            profiles=_profiles(store, settings, platform),
+            profiles=profiles,
+            earlier=Earlier(profiles, settings.shown_half_life_minutes * MINUTE),
             live=live,
             arrivals=lambda: arrivals.current,
             clock=clock,

@@ -23,8 +23,10 @@ from ingest.parsing import Batch, parse_batch
 from ingest.persistence import store_batch
 from ingest.session_documents import EMPTY_SHELF, Shelf
 from ingest.settings import IngestSettings
+from ingest.shown import follow_shown
 from storage.database import Database
 from storage.event_log import CommitRefusedError, Consumer, EventLog, Record
+from storage.exposures import LoggedExposure
 from storage.interactions import LoggedInteraction
 from storage.serving_store import ServingStore
 
@@ -113,12 +115,9 @@ class Reader:
         self.metrics.stored(stored)
         for topic, count in (+stored.skipped).items():
             _log.error("%d offsets of topic %s were gone before they were read", count, topic)
-        self._insist("documents", lambda: self._follow(stored.rows))
+        self._insist("documents", lambda: self._follow(stored.rows, batch.exposures))
         self._insist("commit", lambda: self._commit(consumer, batch))
         self.metrics.batch_seconds.observe(time.perf_counter() - started)
-
-    def _follow(self, rows: list[LoggedInteraction]) -> None:
-        follow(self._serving_store, rows, self._clock.now_ms(), self._shelf)
 
     def join(self) -> Consumer:
         """Become a member of the group. Raises DependencyError."""
@@ -126,6 +125,11 @@ class Reader:
 
     def _poll(self, consumer: Consumer) -> list[Record]:
         return consumer.poll(self._settings.batch_records, self._settings.poll_ms / 1000)
+
+    def _follow(self, rows: list[LoggedInteraction], shown: list[LoggedExposure]) -> None:
+        now_ms = self._clock.now_ms()
+        follow(self._serving_store, rows, now_ms, self._shelf)
+        follow_shown(self._serving_store, shown, now_ms)
 
     def _commit(self, consumer: Consumer, batch: Batch) -> None:
         try:

@@ -48,7 +48,11 @@ class Recommendation(msgspec.Struct, frozen=True):
 
 
 class RefusedRequestError(UpstreamError):
-    """The arm says that the request is wrong (an unknown genre): no fault of the arm's."""
+    """The arm says that the request is wrong (an unknown genre, no such page): no fault of the arm's."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
 
 
 class _Problem(msgspec.Struct):
@@ -66,12 +70,12 @@ def read_answer(
     """The answer of `arm`, which should be serving `version`.
 
     Raises:
-        RefusedRequestError: status 400.
+        RefusedRequestError: status 400, or 404 where the request says after which other it comes.
         UpstreamError: another status than 200, not the JSON of a recommendation, for another request, by
             another version than the plan says, no video, too many, one twice, or an id that is none.
     """
-    if response.status == 400:
-        raise RefusedRequestError(problem_detail(response.body))
+    if response.status == 400 or (response.status == 404 and query.after is not None):
+        raise RefusedRequestError(response.status, problem_detail(response.body))
     if response.status != 200:
         raise UpstreamError(f"status {response.status}")
     try:
@@ -83,7 +87,8 @@ def read_answer(
     if answer.version != version:
         raise UpstreamError(f"version {answer.version[:80]!r} instead of {version!r}")
     ids = [item.video_id for item in answer.items]
-    if ids or query.genre is None:  # a genre may have nothing left for a viewer; the whole catalogue has
+    # A genre may have nothing left for a viewer, and pages end; the whole catalogue has always something.
+    if ids or (query.genre is None and query.after is None):
         check_ids(ids, query.count)
     return Recommendation(request_id, query.user_id, arm, version, answer.degraded, answer.items)
 
@@ -114,9 +119,9 @@ def problem_detail(body: bytes) -> str:
 def static_answer(fallback: tuple[str, ...], query: RecommendQuery, request_id: str) -> Recommendation | None:
     """The plan's trending list, without what the request excludes; None where nothing is left.
 
-    The plan does not know genres: a request for one has no static answer.
+    The plan knows neither genres nor what was shown before: a request that says so has no static answer.
     """
-    if query.genre is not None:
+    if query.genre is not None or query.after is not None:
         return None
     unwanted = {*query.exclude, query.context_video}
     ids = [video for video in fallback if video not in unwanted][: query.count]

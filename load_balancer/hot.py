@@ -36,6 +36,7 @@ from load_balancer.http import (
 from load_balancer.metrics import BalancerMetrics
 from load_balancer.plans import PlanPoller
 from load_balancer.proxy import Proxy, Served
+from load_balancer.shadow import ShadowPlayer
 
 logger = logging.getLogger(__name__)
 
@@ -44,12 +45,13 @@ MAX_BODY = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Recommend:
-    """Parse, assign, ask the arm, answer, and only then record the exposure."""
+    """Parse, assign, ask the arm, answer, and only then record the exposure and ask the shadow."""
 
     plans: PlanPoller
     arms: Arms
     proxy: Proxy
     exposures: ExposureWriter
+    shadow: ShadowPlayer
     metrics: BalancerMetrics
     clock: Clock
 
@@ -64,10 +66,12 @@ class Recommend:
         assigned = assign(plan, query.user_id)
         served = await self.proxy.serve(plan, assigned, query, request_id)
         if served.refusal is not None:  # a wrong request is no exposure
-            raise ProblemError(400, served.refusal, (b"x-request-id", request_id.encode()))
+            refused = served.refusal
+            raise ProblemError(refused.status, str(refused), (b"x-request-id", request_id.encode()))
         await self._answer(scope, send, served, request_id)
         if scope["method"] == "GET":  # to HEAD nothing was shown
             self.exposures.add(exposure(plan, assigned, served, query, request_id, self.clock.now_ms()))
+            self.shadow.offer(plan, query, request_id, served.answer)
         self._count(assigned, served, time.perf_counter() - began)
 
     async def _answer(self, scope: Scope, send: Send, served: Served, request_id: str) -> None:

@@ -11,6 +11,7 @@ from core.traffic import TrafficPlan
 
 # From a cache hit on a quick machine to the deadline of a whole request.
 SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+TENTHS = tuple(number / 10 for number in range(11))
 
 
 class BalancerMetrics:
@@ -41,6 +42,24 @@ class BalancerMetrics:
             "Time of the assigned arm's attempt",
             ["arm"],
             buckets=SECONDS,
+            registry=registry,
+        )
+        self.shadows = Counter(
+            "understudy_shadow", "Requests copied to the shadow version", ["outcome"], registry=registry
+        )
+        self.shadow_seconds = Histogram(
+            "understudy_shadow_seconds", "Time of a shadow's answer", buckets=SECONDS, registry=registry
+        )
+        self.shadow_overlap = Histogram(
+            "understudy_shadow_overlap",
+            "Share of the shown videos that the shadow's list has too",
+            buckets=TENTHS,
+            registry=registry,
+        )
+        self.shadow_order = Histogram(
+            "understudy_shadow_order",
+            "Share of the pairs of common videos in the same order",
+            buckets=TENTHS,
             registry=registry,
         )
         self.upstream_ejected = Gauge(
@@ -79,6 +98,10 @@ class BalancerMetrics:
     def served(self, arm_assigned: str, arm_served: str, outcome: str) -> Counter:
         """The counter of answered requests; looking a child up by its labels costs more than counting."""
         return self.recommendations.labels(arm_assigned, arm_served, outcome)
+
+    @cache  # noqa: B019
+    def shadow(self, outcome: str) -> Counter:
+        return self.shadows.labels(outcome)
 
     @cache  # noqa: B019
     def attempts(self, arm: str) -> Histogram:

@@ -1,98 +1,127 @@
-"""`GET /openapi.json`: the public API described from the types that validate it."""
+"""`GET /openapi.json`: the public API described from what validates it.
+
+Parameters come from the tables that name the known ones, events from the checks of their details, answers from
+the types that are encoded.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import msgspec
 
-from core.events import DETAILS, EventDocument
-from core.ids import ID_PATTERN
-from core.lookup_query import MAX_TEXT
+from core.events import DETAILS, WITHOUT_VIDEO
+from core.ids import ID_SCHEMA
+from core.lookup_query import SEARCH_PARAMETERS
 from core.problems import PROBLEM_JSON
-from core.recommend_query import DEFAULT_COUNT, MAX_COUNT, MAX_EXCLUDED
+from core.query_string import OF_EVERY_LIST
+from core.recommend_query import PARAMETERS
 from load_balancer.answers import Recommendation
 from load_balancer.events import MAX_EVENTS, Receipt
 from load_balancer.lookups import Listing
 
 Json = dict[str, Any]
-ID: Json = {"type": "string", "pattern": f"^{ID_PATTERN}$"}
+REQUIRED: Final = frozenset({"q"})
+ID_OR_NONE: Final[Json] = {"anyOf": [ID_SCHEMA, {"type": "null"}]}
+PROBLEM: Final[Json] = {
+    "type": "object",
+    "properties": {"title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"}},
+    "required": ["title", "status", "detail"],
+}
 
 
 def document(version: str) -> Json:
     """The OpenAPI 3.1 document."""
-    (answer, receipt, event, listing), components = msgspec.json.schema_components(
-        [Recommendation, Receipt, EventDocument, Listing], ref_template="#/components/schemas/{name}"
+    (answer, receipt, listing), components = msgspec.json.schema_components(
+        [Recommendation, Receipt, Listing], ref_template="#/components/schemas/{name}"
     )
-    components["Problem"] = {
-        "type": "object",
-        "properties": {
-            "title": {"type": "string"},
-            "status": {"type": "integer"},
-            "detail": {"type": "string"},
-        },
-        "required": ["title", "status", "detail"],
-    }
+    schemas = {**components, "Problem": PROBLEM, "Event": event_schema()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Understudy", "version": version},
         "paths": {
             "/recommend/{user_id}": {"get": _recommend(answer)},
-            "/events": {"post": _events(event, receipt)},
-            "/search": {"get": _lookup("Videos whose texts are close to `q`", listing, _text())},
+            "/events": {"post": _events(receipt)},
+            "/search": {"get": _lookup("Videos whose texts are close to `q`", listing, SEARCH_PARAMETERS)},
             "/videos/{video_id}/similar": {
-                "get": _lookup("Videos close to this one", listing, _in_path("video_id"))
+                "get": _lookup("Videos close to this one", listing, OF_EVERY_LIST, _in_path("video_id"))
             },
-            "/trending": {"get": _lookup("What is watched most lately", listing)},
+            "/trending": {"get": _lookup("What is watched most lately", listing, OF_EVERY_LIST)},
             "/livez": {"get": _page("The process runs.")},
             "/readyz": {"get": _page("There is a traffic plan to serve by.", 503)},
             "/version": {"get": _page("What runs here.")},
         },
-        "components": {"schemas": components},
+        "components": {"schemas": schemas},
     }
+
+
+def event_schema() -> Json:
+    """One event: an object for each type, told apart by `event_type`."""
+    return {"oneOf": [_event(name, *details) for name, details in DETAILS.items()]}
+
+
+def _event(event_type: str, types: Mapping[str, Any], optional: frozenset[str]) -> Json:
+    needed = [name for name in types if name not in optional]
+    details = {
+        "type": "object",
+        "properties": {name: detail_schema(of) for name, of in types.items()},
+        "required": needed,
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "event_type": {"const": event_type},
+            "user_id": ID_SCHEMA,
+            "video_id": ID_OR_NONE if event_type in WITHOUT_VIDEO else ID_SCHEMA,
+            "details": details,
+            "timestamp": {
+                "type": "string",
+                "format": "date-time",
+                "description": "Since 1970, and at most a day ahead of ours",
+            },
+            "event_id": ID_OR_NONE,
+            "request_id": ID_OR_NONE,
+        },
+        "required": [
+            "event_type",
+            "user_id",
+            "timestamp",
+            *(() if event_type in WITHOUT_VIDEO else ("video_id",)),
+            *(("details",) if needed else ()),
+        ],
+        "additionalProperties": False,
+    }
+
+
+def detail_schema(of: Any) -> Json:
+    """The JSON schema of a detail's type. Beginning and end of a text are written in another way there."""
+    schema = msgspec.json.encode(msgspec.json.schema(of))
+    found: Json = msgspec.json.decode(schema.replace(rb"\\A", b"^").replace(rb"\\Z", b"$"))
+    return found
 
 
 def _recommend(answer: Json) -> Json:
-    parameters = [
-        _in_path("user_id"),
-        *_of_every_list(),
-        _query("context_video", ID),
-        _query("explain", {"enum": [0, 1], "default": 0}),
-    ]
     shown = {"application/json": {"schema": answer}, "text/plain": {"schema": {"type": "string"}}}
     return {
         "summary": "Videos for one viewer, the best first",
-        "parameters": parameters,
-        "responses": {"200": {"description": "The list", "content": shown}, **_problems(400, 405, 503)},
-    }
-
-
-def _lookup(summary: str, listing: Json, *own: Json) -> Json:
-    shown = {"application/json": {"schema": listing}}
-    return {
-        "summary": summary,
-        "parameters": [*own, *_of_every_list()],
+        "parameters": [_in_path("user_id"), *_queries(PARAMETERS)],
         "responses": {"200": {"description": "The list", "content": shown}, **_problems(400, 404, 405, 503)},
     }
 
 
-def _of_every_list() -> list[Json]:
-    return [
-        _query("count", {"type": "integer", "minimum": 1, "maximum": MAX_COUNT, "default": DEFAULT_COUNT}),
-        _query("exclude", {"type": "array", "items": ID, "maxItems": MAX_EXCLUDED}),
-        _query("genre", {"type": "string", "minLength": 1, "maxLength": 64}),
-    ]
+def _lookup(summary: str, listing: Json, parameters: Mapping[str, Json], *own: Json) -> Json:
+    shown = {"application/json": {"schema": listing}}
+    return {
+        "summary": summary,
+        "parameters": [*own, *_queries(parameters)],
+        "responses": {"200": {"description": "The list", "content": shown}, **_problems(400, 404, 405, 503)},
+    }
 
 
-def _text() -> Json:
-    return {**_query("q", {"type": "string", "minLength": 1, "maxLength": MAX_TEXT}), "required": True}
-
-
-def _in_path(name: str) -> Json:
-    return {"name": name, "in": "path", "required": True, "schema": ID}
-
-
-def _events(event: Json, receipt: Json) -> Json:
+def _events(receipt: Json) -> Json:
+    event = {"$ref": "#/components/schemas/Event"}
     several = {"type": "array", "items": event, "minItems": 1, "maxItems": MAX_EVENTS}
     body = {"required": True, "content": {"application/json": {"schema": {"oneOf": [event, several]}}}}
     accepted = {
@@ -112,8 +141,13 @@ def _page(description: str, *other: int) -> Json:
     return {"responses": {"200": {"description": description, "content": content}, **also, **_problems(405)}}
 
 
-def _query(name: str, schema: Json) -> Json:
-    return {"name": name, "in": "query", "required": False, "schema": schema}
+def _in_path(name: str) -> Json:
+    return {"name": name, "in": "path", "required": True, "schema": ID_SCHEMA}
+
+
+def _queries(parameters: Mapping[str, Json]) -> Iterator[Json]:
+    for name, schema in parameters.items():
+        yield {"name": name, "in": "query", "required": name in REQUIRED, "schema": schema}
 
 
 def _problems(*statuses: int) -> Json:

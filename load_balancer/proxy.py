@@ -29,7 +29,7 @@ class Attempt(NamedTuple):
     outcome: Outcome
     answer: Recommendation | None = None
     latency_ms: float = 0.0
-    refusal: str | None = None
+    refusal: RefusedRequestError | None = None
 
 
 class Served(NamedTuple):
@@ -41,7 +41,7 @@ class Served(NamedTuple):
     arm: str
     answer: Recommendation | None
     assigned: Attempt
-    refusal: str | None = None
+    refusal: RefusedRequestError | None = None
 
 
 LEFT_OUT: Final = Attempt("error")
@@ -102,7 +102,7 @@ class Proxy:
             response = await server.pool.send(request, deadline)
             answer = read_answer(response, call.query, call.request_id, arm, server.upstream.version)
         except RefusedRequestError as error:
-            return Attempt("error", None, (monotonic() - began) * 1000, str(error))
+            return Attempt("error", None, (monotonic() - began) * 1000, error)
         except UpstreamError as error:
             return _failed(server, arm, error, began)
         now = monotonic()

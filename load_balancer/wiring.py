@@ -28,6 +28,7 @@ from load_balancer.pages import PageParts, create_pages
 from load_balancer.plans import PlanPoller
 from load_balancer.proxy import Deadlines, Proxy
 from load_balancer.settings import BalancerSettings
+from load_balancer.shadow import ShadowPlayer
 from storage.connect import open_event_log, open_main_store
 from storage.releases import current_plan
 
@@ -54,6 +55,7 @@ def build_balancer(settings: BalancerSettings, platform: PlatformSettings, stopp
     deadlines = Deadlines(settings.attempt_ms / 1000, settings.request_ms / 1000)
     exposures = ExposureWriter(log, metrics, settings.exposure_buffer)
     commits = GroupCommit(log, TOPIC_INTERACTIONS)
+    shadow = ShadowPlayer(metrics, settings.attempt_ms / 1000, random.Random())
     metrics.watch(lambda: plans.current, lambda: plans.age_s, arms.ejected)
 
     def describe() -> dict[str, object]:
@@ -66,13 +68,14 @@ def build_balancer(settings: BalancerSettings, platform: PlatformSettings, stopp
         commits.start()
 
     ending = ExitStack()  # from the last to the first, and each only once, however often it is closed
-    for end in (store.close, log.close, plans.stop, exposures.stop, commits.stop, arms.close):
+    for end in (store.close, log.close, plans.stop, exposures.stop, commits.stop, arms.close, shadow.close):
         ending.callback(end)
 
     checks = {"traffic_plan": plans.problem, "process": stopping}
     pages = create_pages(PageParts(metrics.registry, checks, describe, openapi.document(package)))
+    proxy = Proxy(arms, deadlines, random.Random())
     return Balancer(
-        recommend=Recommend(plans, arms, Proxy(arms, deadlines, random.Random()), exposures, metrics, clock),
+        recommend=Recommend(plans, arms, proxy, exposures, shadow, metrics, clock),
         events=Events(commits, metrics, clock, settings.events_ms / 1000, settings.body_ms / 1000),
         lookups=Lookups(plans, arms, deadlines, metrics),
         # Both sides describe the same two protocols in types that do not know each other.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from typing import Any, Protocol
 
 Document = dict[str, Any]
@@ -12,9 +13,16 @@ VIDEO_CATALOG = "video_catalog"
 USER_REALTIME_PROFILE = "user_realtime_profile"
 TRENDING_REALTIME = "trending_realtime"
 RECOMMENDATION_REALTIME = "recommendation_realtime"
-COLLECTIONS = (VIDEO_CATALOG, USER_REALTIME_PROFILE, TRENDING_REALTIME, RECOMMENDATION_REALTIME)
-# Those whose keys are viewers.
-OF_VIEWERS = (USER_REALTIME_PROFILE, RECOMMENDATION_REALTIME)
+RECENTLY_SHOWN = "recently_shown"
+COLLECTIONS = (
+    VIDEO_CATALOG,
+    USER_REALTIME_PROFILE,
+    TRENDING_REALTIME,
+    RECOMMENDATION_REALTIME,
+    RECENTLY_SHOWN,
+)
+# Those whose keys are viewers, or begin with a viewer and a slash.
+OF_VIEWERS = (USER_REALTIME_PROFILE, RECOMMENDATION_REALTIME, RECENTLY_SHOWN)
 
 
 class ServingStore(Protocol):
@@ -43,6 +51,18 @@ class ServingStore(Protocol):
     def delete_many(self, collection: str, keys: Iterable[str]) -> None: ...
 
     def close(self) -> None: ...
+
+
+def keys_of_viewer(store: ServingStore, collection: str, user_id: str) -> list[str]:
+    """Keys of a viewer's documents in one of `OF_VIEWERS`.
+
+    Raises:
+        DependencyError: the store did not answer.
+    """
+    if store.get(collection, user_id) is not None:
+        return [user_id]
+    keys = (key for key, _ in scan_all(store, collection, f"{user_id}/"))
+    return list(takewhile(lambda key: key.startswith(f"{user_id}/"), keys))
 
 
 def scan_all(store: ServingStore, collection: str, first_key: str = "") -> Iterator[tuple[str, Document]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 import pytest
 from hypothesis import settings
@@ -19,7 +20,10 @@ settings.register_profile("thorough", max_examples=500, deadline=None)
 settings.load_profile("quick")
 
 
-def _started(make: AbstractContextManager[servers.Server]) -> Iterator[servers.Server]:
+T = TypeVar("T")
+
+
+def _started(make: AbstractContextManager[T]) -> Iterator[T]:
     """The server, or the reason why there is none: skipped, or failed where servers are required."""
     try:
         server = make.__enter__()
@@ -51,6 +55,12 @@ def mongodb_server() -> Iterator[servers.Server]:
 @pytest.fixture(scope="session")
 def podman_server() -> Iterator[servers.Server]:
     yield from _started(servers.podman_server())
+
+
+@pytest.fixture
+def haproxy() -> Iterator[Callable[[str, int], servers.Server]]:
+    """Starts HAProxy under a configuration that listens on a port; it ends with the test."""
+    yield from _started(servers.haproxy())
 
 
 @pytest.fixture(scope="session")

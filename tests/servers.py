@@ -209,6 +209,30 @@ def podman_server() -> Iterator[Server]:
         yield from _running(Server(command, folder, 0, lambda: _podman_answers(socket_)))
 
 
+@contextmanager
+def haproxy() -> Iterator[Callable[[str, int], Server]]:
+    """A function that starts HAProxy under a configuration that listens on a port of loopback.
+
+    Raises:
+        MissingServerError: no haproxy on PATH.
+    """
+    program = shutil.which("haproxy") or shutil.which("/usr/sbin/haproxy")
+    if program is None:
+        raise MissingServerError("haproxy: not on PATH; run `make services`")
+    with _folder("haproxy") as folder, contextlib.ExitStack() as running:
+
+        def start(configuration: str, port: int) -> Server:
+            file = folder / f"{port}.cfg"
+            file.write_text(configuration)
+            _run([program, "-c", "-f", str(file)], folder)
+            server = Server([program, "-db", "-f", str(file)], folder, port, lambda: _listens(port))
+            running.callback(server.stop)
+            server.start()
+            return server
+
+        yield start
+
+
 def podman_url(server: Server) -> str:
     return f"unix://{server.folder / 'podman.sock'}"
 

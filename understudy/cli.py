@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "serve": "understudy.commands.processes:serve",
     "balance": "understudy.commands.processes:balance",
     "control": "understudy.commands.processes:control",
+    "haproxy": "understudy.commands.haproxy:haproxy",
     "release": "understudy.commands.releases:release",
     "evaluate": "understudy.commands.evaluate:evaluate",
     "migrate": "understudy.commands.settings:migrate",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,11 +13,12 @@ from core.errors import DependencyError, InvalidInputError, UnderstudyError
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """One recommended video; a list is in the order to show."""
+    """One recommended video; a list is in the order to show. `explanation` adds up to the score, if asked for."""
 
     video_id: str
     score: float = 0.0
     sources: tuple[str, ...] = ()
+    explanation: dict[str, float] = {}  # msgspec copies an empty default for each instance
 
 
 class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +30,22 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     degraded: bool
     items: tuple[Item, ...]
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """One video of a list that belongs to no viewer; `score` is a cosine, or what trending counts."""
+
+    video_id: str
+    score: float
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """What `/search`, `/videos/{id}/similar` and `/trending` answer; `arm` as in a recommendation."""
+
+    arm: str
+    version: str
+    degraded: bool
+    items: tuple[Found, ...]
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,17 +97,57 @@ class Client:
         genre: str | None = None,
         context_video: str | None = None,
         explain: bool = False,
+        fresh: bool = False,
+        after: str | None = None,
     ) -> Recommendation:
-        """The list for one viewer."""
-        fields: list[tuple[str, str]] = [("count", str(count)), *(("exclude", video) for video in exclude)]
-        if genre is not None:
-            fields.append(("genre", genre))
-        if context_video is not None:
-            fields.append(("context_video", context_video))
-        if explain:
-            fields.append(("explain", "1"))
+        """The list for one viewer.
+
+        With `fresh`, what this viewer was shown lately and did not watch comes later. `after`, the request id
+        of an earlier list of this viewer, gives the list that follows it; InvalidInputError where the platform
+        does not know that request any more.
+        """
+        fields = _fields(count, exclude, genre)
+        fields += [("context_video", context_video)] if context_video is not None else []
+        fields += [("after", after)] if after is not None else []
+        fields += [(name, "1") for name, wanted in (("explain", explain), ("fresh", fresh)) if wanted]
         body = self._call("GET", f"/recommend/{quote(user_id, safe='')}?{urlencode(fields)}")
         return msgspec.json.decode(body, type=Recommendation)
+
+    def pages(
+        self,
+        user_id: str,
+        *,
+        count: int = 20,
+        exclude: Sequence[str] = (),
+        genre: str | None = None,
+        fresh: bool = False,
+    ) -> Iterator[Recommendation]:
+        """The list for one viewer in pages of `count`, each asked for when it is wanted, until nothing is left."""
+        after: str | None = None
+        while True:
+            page = self.recommend(
+                user_id, count=count, exclude=exclude, genre=genre, fresh=fresh, after=after
+            )
+            if not page.items:
+                return
+            yield page
+            after = page.request_id
+
+    def similar(
+        self, video_id: str, *, count: int = 20, exclude: Sequence[str] = (), genre: str | None = None
+    ) -> Listing:
+        """The videos closest to one; InvalidInputError where no version knows it."""
+        return self._list(f"/videos/{quote(video_id, safe='')}/similar", _fields(count, exclude, genre))
+
+    def search(
+        self, text: str, *, count: int = 20, exclude: Sequence[str] = (), genre: str | None = None
+    ) -> Listing:
+        """The videos whose texts mean most nearly what `text` says."""
+        return self._list("/search", [*_fields(count, exclude, genre), ("q", text)])
+
+    def trending(self, *, count: int = 20, exclude: Sequence[str] = (), genre: str | None = None) -> Listing:
+        """What is watched most lately."""
+        return self._list("/trending", _fields(count, exclude, genre))
 
     def post_events(self, events: Sequence[Mapping[str, Any]]) -> Receipt:
         """Post events (at most 500); give each an `event_id` so that a repeated call counts once."""
@@ -107,6 +164,9 @@ class Client:
     def close(self) -> None:
         self._http.clear()
 
+    def _list(self, path: str, fields: list[tuple[str, str]]) -> Listing:
+        return msgspec.json.decode(self._call("GET", f"{path}?{urlencode(fields)}"), type=Listing)
+
     def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
         headers = {"content-type": "application/json"} if body is not None else {}
         try:
@@ -116,6 +176,12 @@ class Client:
         if answer.status >= 400:
             raise _refusal(method, path, answer.status, answer.data)
         return answer.data
+
+
+def _fields(count: int, exclude: Sequence[str], genre: str | None) -> list[tuple[str, str]]:
+    """What every list takes."""
+    fields = [("count", str(count)), *(("exclude", video) for video in exclude)]
+    return fields if genre is None else [*fields, ("genre", genre)]
 
 
 def _refusal(method: str, path: str, status: int, body: bytes) -> UnderstudyError:

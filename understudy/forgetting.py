@@ -18,7 +18,7 @@ from storage.bundles import BundleRef, list_bundles, read_manifest
 from storage.database import Database
 from storage.offline import read_report, viewer_hashes
 from storage.removal import ViewerRows, count_of_viewer, remove_viewer
-from storage.serving_store import OF_VIEWERS, ServingStore
+from storage.serving_store import OF_VIEWERS, ServingStore, keys_of_viewer
 
 PLAYING: Final = "it plays {role}: until another version has taken that role and its folder is deleted"
 IDLE: Final = "it does not play: until its folder is deleted"
@@ -102,10 +102,10 @@ def forget(
     else:
         with database.begin() as connection:
             rows = remove_viewer(connection, user_id)
-    documents = {name: int(serving_store.get(name, user_id) is not None) for name in OF_VIEWERS}
+    keys = {name: keys_of_viewer(serving_store, name, user_id) for name in OF_VIEWERS}
     if not dry_run:
-        for name in OF_VIEWERS:
-            serving_store.delete_many(name, [user_id])
+        for name, found in keys.items():
+            serving_store.delete_many(name, found)
     with database.read() as connection:
         release, plan = store.open_release(connection), store.current_plan(connection)
     roles = {}
@@ -117,7 +117,7 @@ def forget(
         user_id=user_id,
         dry_run=dry_run,
         rows=rows,
-        documents=documents,
+        documents={name: len(found) for name, found in keys.items()},
         archived=archived,
         bundles=traces(bundles, user_id, roles),
         open_release=release.release_id if release is not None else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 class Request:
     """What a viewer's application asks for. `context_video` is what the viewer looks at right now.
 
-    `explain_video` asks what became of that video.
+    `explain_video` asks what became of that video. `sinking` says how often videos were shown lately.
     """
 
     user_id: str
@@ -37,6 +37,7 @@ class Request:
     context_video: str | None = None
     explain: bool = False
     explain_video: str | None = None
+    sinking: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= MAX_COUNT:

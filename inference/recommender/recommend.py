@@ -20,6 +20,7 @@ from inference.recommender.learned import rank_learned, shortlist
 from inference.recommender.moment import Moment, make_moment
 from inference.recommender.profile import profile_of
 from inference.recommender.ranking import Ranked, candidates, fill, rank
+from inference.recommender.sinking import sink, with_own_scores
 from inference.recommender.sources import SOURCES, trending
 
 MOMENT_MS = 60_000  # without live counts, features of the videos are made anew after this long
@@ -104,7 +105,7 @@ class Recommender:
         context = Context(profile, now_ms, live, context_row)
         allowed = allowed_rows(self.model, request, profile)
         found = self._ranked(context, allowed, request)
-        ranked = fill(self.model, self._shown(found.ranked, request.count), allowed, request.count)
+        ranked = fill(self.model, self._list(found.ranked, request), allowed, request.count)
         items = _items(self.model, ranked, found.proposed, request.explain)
         if self._mixes and arrivals is not None:
             watched = _watched_ids(document)
@@ -145,7 +146,7 @@ class Recommender:
     def _ranked(self, context: Context, allowed: NDArray[np.bool_], request: Request) -> Found:
         """At least the places of the list, and what else diversity or an explanation may ask for."""
         model = self.model
-        count = len(model.catalogue) if request.explain_video is not None else self._looked_at(request.count)
+        count = self._looked_at(request)
         if model.ranker is None or not len(context.history):
             scores = source_scores(model, context)
             rows, proposed = candidates(model, scores, allowed)
@@ -153,8 +154,15 @@ class Recommender:
         found = shortlist(model, self.moment(context.live, context.now_ms), context, allowed)
         return Found(rank_learned(model, found, count, request.explain), found.proposed)
 
-    def _looked_at(self, count: int) -> int:
-        return len(self.model.catalogue) if self._mixes else count
+    def _looked_at(self, request: Request) -> int:
+        everything = self._mixes or request.sinking or request.explain_video is not None
+        return len(self.model.catalogue) if everything else request.count
+
+    def _list(self, ranked: Ranked, request: Request) -> Ranked:
+        if not request.sinking:
+            return self._shown(ranked, request.count)
+        sunk = sink(self.model, ranked, request.sinking)
+        return with_own_scores(self._shown(sunk, request.count), ranked)
 
     @property
     def _mixes(self) -> bool:

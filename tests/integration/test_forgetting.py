@@ -33,6 +33,9 @@ def here(tmp_path: Path) -> Iterator[Platform]:
         # A video that is called like the viewer is a video still.
         made.serving_store.put_many(VIDEO_CATALOG, {"u3": {"title": "U3"}})
         made.serving_store.put_many("recommendation_realtime", {"u3": {"for_you": []}})
+        made.serving_store.put_many(
+            "recently_shown", {"u3/shown:0": {"requests": []}, "u33/shown:0": {"requests": []}}
+        )
         yield made
 
 
@@ -66,6 +69,7 @@ def test_the_viewer_is_gone_and_nobody_else(here: Platform) -> None:
     assert len(here.rows()) == 160
     assert "u3" not in here.profiles() and len(here.profiles()) == 16
     assert here.serving_store.get(VIDEO_CATALOG, "u3") == {"title": "U3"}
+    assert here.serving_store.get("recently_shown", "u33/shown:0") == {"requests": []}
     found = audit(here.database, here.log)
     assert found.clean, found.sentences()
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from core.errors import DependencyError, InvalidInputError
-from tests.fake_arm import set_mode
+from tests.fake_arm import requests_seen, set_mode
 from tests.serving import Stage, open_stage
 from tests.support import free_port
-from understudy.client import Client, Item
+from understudy.client import Client, Found, Item
 
 EVENT = {
     "event_id": "e1",
@@ -53,6 +53,26 @@ def test_events_and_a_receipt(client: Client) -> None:
     receipt = client.post_events([EVENT, {**EVENT, "user_id": ""}])
     assert receipt.accepted == 1
     assert [(one.index, one.reason) for one in receipt.rejected] == [(1, "id")]
+
+
+def test_pages_name_the_request_before(stage: Stage, client: Client) -> None:
+    pages = client.pages("pager", count=2, exclude=["v1-0"], genre="noir", fresh=True)
+    first, _ = next(pages), next(pages)
+    asked = [head.split(" ")[1] for head in requests_seen(stage.running[0].url) if "/pager?" in head]
+    common = "/recommend/pager?count=2&exclude=v1-0&genre=noir"
+    assert asked == [f"{common}&fresh=1", f"{common}&after={first.request_id}&fresh=1"]
+
+
+def test_lists_of_no_viewer(client: Client) -> None:
+    for listing in (
+        client.similar("m1", count=2, exclude=["v1-0"]),
+        client.search("film noir & more", count=2, exclude=["v1-0"]),
+        client.trending(count=2, exclude=["v1-0"], genre="noir"),
+    ):
+        assert (listing.arm, listing.version, listing.degraded) == ("main", "v1", False)
+        assert listing.items == (Found(video_id="v1-1", score=1.0), Found(video_id="v1-2", score=0.5))
+    with pytest.raises(InvalidInputError, match="printable"):
+        client.search("")
 
 
 @pytest.mark.parametrize("user_id", ["", "a/b", "../events", "u?count=1", "ü", "@evil.example"])

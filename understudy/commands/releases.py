@@ -15,6 +15,7 @@ from deploy.settings import DeploySettings
 from deploy.wiring import build_manager
 from understudy.commands.archive import export, replay
 from understudy.commands.forecast import plan_command
+from understudy.commands.shadow import shadow, tester
 from understudy.output import json_option, show
 from understudy.plans import read_plan
 from understudy.wiring import load_platform, open_migrated_store
@@ -27,7 +28,7 @@ def release() -> None:
     """Start, watch and end the release of a new version."""
 
 
-for command_of_its_own in (plan_command, export, replay):
+for command_of_its_own in (plan_command, export, replay, shadow, tester):
     release.add_command(command_of_its_own)
 
 

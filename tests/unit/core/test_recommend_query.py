@@ -21,6 +21,8 @@ queries = st.builds(
     st.none() | genres,
     st.none() | ids,
     st.booleans(),
+    st.booleans(),
+    st.none() | ids,
 )
 
 
@@ -49,7 +51,7 @@ def test_a_user_id_that_is_none(user_id: str) -> None:
     ["count=0", "count=-1", "count=+1", "count=1e3", "count=1e9", "count=NaN", "count=101", "count=1000", "count=",
      "count= 1", "count=%D9%A3", "count=1&count=2", "count", "count=1&", "&", "a=1", "Count=1", "exclude=", "exclude=a%2Cb",
      "genre=", "genre=%00", "genre=a%0d%0a", "genre=" + "x" * 65, "genre=a&genre=b", "genre=%ff", "context_video=",
-     "context_video=..%2f", "explain=true", "explain=", "explain=1&explain=1", "count=1;count=2"],
+     "context_video=..%2f", "explain=true", "explain=", "explain=1&explain=1", "fresh=yes", "after=", "after=a/b", "after=a&after=b", "count=1;count=2"],
 )  # fmt: skip
 def test_a_query_that_is_none(query: str) -> None:
     with pytest.raises(InvalidInputError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.errors import RefusedError
-from core.traffic import TrafficPlan, Upstream
+from core.traffic import Shadow, TrafficPlan, Upstream
 from deploy import plans
 
 V1 = Upstream(version="v1", bundle_digest="sha256:1", url="http://127.0.0.1:1")
@@ -47,3 +47,30 @@ def test_a_moved_instance_changes_its_url_alone() -> None:
     elsewhere = Upstream(version="v2", bundle_digest="sha256:2", url="http://127.0.0.1:9")
     after = plans.moved(play(FIRST, 0.1), V2, elsewhere, now_ms=8)
     assert (after.main, after.canary, after.share, after.epoch) == (V1, elsewhere, 0.1, 3)
+
+
+def test_testers_and_shadow_outlast_a_release() -> None:
+    shadow = Shadow(upstream=V2, share=0.1)
+    tried = plans.with_tester(FIRST, "tester", "canary", now_ms=6)
+    tried = plans.with_shadow(tried, shadow, now_ms=6, reason="try v2")
+    over = plans.main_only(play(tried, 0.1), now_ms=7, reason="over")
+    new = plans.with_main(over, V2, fallback=(), now_ms=8, reason="v2 is main")
+    for plan in (tried, over, new):
+        assert (plan.overrides, plan.shadow) == ({"tester": "canary"}, shadow)
+    assert new.epoch == 6
+
+
+def test_a_tester_is_forced_anew_or_let_go() -> None:
+    one = plans.with_tester(FIRST, "a", "canary", now_ms=6)
+    two = plans.with_tester(plans.with_tester(one, "b", "main", now_ms=7), "a", "main", now_ms=8)
+    assert two.overrides == {"a": "main", "b": "main"}
+    assert plans.with_tester(two, "a", None, now_ms=9).overrides == {"b": "main"}
+    assert FIRST.overrides == {}
+
+
+def test_a_moved_shadow_keeps_its_share() -> None:
+    elsewhere = Upstream(version="v2", bundle_digest="sha256:2", url="http://127.0.0.1:9")
+    shadowed = plans.with_shadow(FIRST, Shadow(upstream=V2, share=0.1), now_ms=6, reason="try v2")
+    assert shadowed.upstreams == (V1, V2)
+    assert plans.moved(shadowed, V2, elsewhere, now_ms=7).shadow == Shadow(upstream=elsewhere, share=0.1)
+    assert plans.moved(shadowed, V1, elsewhere, now_ms=7).shadow == shadowed.shadow

@@ -7,9 +7,15 @@ from time import monotonic
 import pytest
 
 from core.errors import DependencyError
-from inference.profiles import EmbeddedProfileReader, ProfileRead, ProfileReader
-from inference.service import Profiles
-from storage.serving_store import USER_REALTIME_PROFILE, Document
+from inference.profiles import (
+    EmbeddedProfileReader,
+    ProfileRead,
+    ProfileReader,
+    Profiles,
+    ShownRead,
+    ShownRequest,
+)
+from storage.serving_store import RECENTLY_SHOWN, USER_REALTIME_PROFILE, Document
 
 
 class Store:
@@ -29,9 +35,34 @@ class Store:
             raise DependencyError("the store is away")
         return {"watched": [["m1", 1, None]]} if key == "known" else None
 
+    def scan(self, collection: str, first_key: str = "", limit: int = 1_000) -> list[tuple[str, Document]]:
+        assert collection == RECENTLY_SHOWN
+        assert self.gate.wait(10)
+        if self.away:
+            raise DependencyError("the store is away")
+        documents = {
+            "known/t:0": [["r1", 1, ["m1"]]],
+            "known/t:1": [["r2", 2, ["m2", "m3"]]],
+            "known0/t:0": [["r3", 3, ["m4"]]],
+        }
+        return [(key, {"requests": entries}) for key, entries in documents.items() if key >= first_key][
+            :limit
+        ]
+
 
 def reader(store: Store, deadline_s: float = 5.0, threads: int = 2) -> ProfileReader:
     return ProfileReader(store, threads, deadline_s)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("make", [reader, EmbeddedProfileReader])
+def test_what_a_viewer_was_shown_is_gathered_from_every_partition(make: Callable[[Store], Profiles]) -> None:
+    store = Store()
+    profiles = make(store)
+    requests = (ShownRequest("r1", 1, ("m1",)), ShownRequest("r2", 2, ("m2", "m3")))
+    assert profiles.shown("known") == ShownRead(requests, in_time=True)
+    assert profiles.shown("know") == ShownRead((), in_time=True)
+    store.away = True
+    assert profiles.shown("known") == ShownRead((), in_time=False)
 
 
 @pytest.mark.parametrize("make", [reader, EmbeddedProfileReader])

@@ -11,8 +11,9 @@ from core.clock import ManualClock
 from core.errors import DependencyError, InvalidInputError, NotFoundError
 from core.health import ALIVE
 from core.lookup_query import LookupQuery
+from inference.earlier import Earlier
 from inference.lookups import FoundVideo
-from inference.profiles import ProfileRead
+from inference.profiles import ProfileRead, ShownRead, ShownRequest
 from inference.recommender.arrivals import nothing_new
 from inference.recommender.context import LiveTrending, Request
 from inference.recommender.recommend import Item, Recommendation
@@ -55,8 +56,13 @@ class Live:
 class Profiles:
     result = ProfileRead({"watched": []}, in_time=True)
 
+    shown_before = ShownRead((), in_time=True)
+
     def read(self, user_id: str) -> ProfileRead:
         return self.result
+
+    def shown(self, user_id: str) -> ShownRead:
+        return self.shown_before
 
 
 class Stage:
@@ -72,6 +78,7 @@ class Stage:
             recommender=self.recommender,  # type: ignore[arg-type]
             find=self.find,
             profiles=self.profiles,
+            earlier=Earlier(self.profiles, half_life_ms=1000),
             live=self.live,
             arrivals=lambda: ARRIVALS,
             clock=ManualClock(1000),
@@ -283,3 +290,40 @@ def test_trending_says_when_it_stands_still() -> None:
         answer = stage.client.get(target)
         assert answer.json is not None
         assert answer.json["degraded"] is degraded
+
+
+def test_a_list_goes_on_after_an_earlier_request() -> None:
+    stage = Stage()
+    stage.client.get("/recommend/u1?count=2", headers={REQUEST_ID: "r1"})
+    stage.client.get("/recommend/u1?count=3&after=r1&exclude=x", headers={REQUEST_ID: "r2"})
+    assert stage.client.get("/recommend/u1?count=1&after=r2").status_code == 200
+    assert [asked[0].exclude for asked in stage.recommender.asked] == [
+        (),
+        ("x", "m0", "m1"),
+        ("m0", "m1", "m2"),
+    ]
+
+
+def test_a_list_cannot_go_on_after_what_is_not_known() -> None:
+    stage = Stage()
+    stage.client.get("/recommend/u1", headers={REQUEST_ID: "r1"})
+    for target in ("u1?after=r0", "u2?after=r1"):
+        answer = stage.client.get(f"/recommend/{target}")
+        assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+
+
+def test_what_was_shown_lately_is_handed_on_only_where_it_is_asked_for() -> None:
+    stage = Stage()
+    stage.profiles.shown_before = ShownRead((ShownRequest("r0", 0, ("m1", "m2")),), in_time=True)
+    stage.client.get("/recommend/u1")
+    stage.client.get("/recommend/u1?fresh=1")
+    assert [asked[0].sinking for asked in stage.recommender.asked] == [{}, {"m1": 0.5, "m2": 0.5}]
+
+
+def test_without_what_was_shown_before_the_answer_is_degraded() -> None:
+    stage = Stage()
+    stage.profiles.shown_before = ShownRead((), in_time=False)
+    for target in ("u1?fresh=1", "u1?after=r0"):
+        answer = stage.client.get(f"/recommend/{target}")
+        assert (answer.status_code, answer.json["degraded"]) == (200, True)
+    assert stage.client.get("/recommend/u1").json["degraded"] is False

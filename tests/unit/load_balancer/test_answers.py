@@ -81,6 +81,15 @@ def test_a_genre_may_have_nothing_left() -> None:
     assert read(RecommendQuery("u1", count=3, genre="noir"), items=[]).items == []
 
 
+def test_a_request_after_one_that_is_not_known_is_refused_and_pages_end() -> None:
+    query = RecommendQuery("u1", count=3, after="r0")
+    with pytest.raises(RefusedRequestError, match="not known") as refused:
+        read_answer(Response(404, b'{"detail":"not known"}'), query, "r1", "main", "v1")
+    assert refused.value.status == 404
+    assert read(query, items=[]).items == []
+    assert static_answer(("a",), query, "r1") is None
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_crash_it(body: bytes) -> None:
     with pytest.raises(UpstreamError):

@@ -23,6 +23,7 @@ from load_balancer.lookups import Lookups
 from load_balancer.metrics import BalancerMetrics
 from load_balancer.plans import PlanPoller
 from load_balancer.proxy import Deadlines, Proxy
+from load_balancer.shadow import ShadowPlayer
 from tests.fake_arm import FakeArm
 from tests.unit.load_balancer.fakes import MemoryLog
 
@@ -82,8 +83,9 @@ def play(
             exposures.stop(0.05 if away else 3)
 
         proxy = Proxy(arms, Deadlines(1, 2), random.Random(1))
+        shadow = ShadowPlayer(metrics, 1, random.Random(1))
         app = Balancer(
-            Recommend(plans, arms, proxy, exposures, metrics, clock),
+            Recommend(plans, arms, proxy, exposures, shadow, metrics, clock),
             Events(commits, metrics, clock, 1.0, 1.0),
             Lookups(plans, arms, Deadlines(1, 2), metrics),
             pages,

@@ -147,10 +147,24 @@ def test_a_wrong_request_is_nobodys_fault() -> None:
     async def use(stage: Stage) -> None:
         for _ in range(20):
             served = await stage.ask(query=RecommendQuery("u1", count=3, genre="nonsense"))
-            assert served.refusal == "the genre is unknown"
+            assert served.refusal is not None
+            assert (served.refusal.status, str(served.refusal)) == (400, "the genre is unknown")
         assert (await stage.ask()).arm == "canary"
 
     on_stage(use, main="genre400", canary="genre400", fallback=("t1",))
+
+
+def test_a_page_after_a_request_that_no_arm_knows_is_404_and_nobodys_fault() -> None:
+    async def use(stage: Stage) -> None:
+        for _ in range(20):
+            served = await stage.ask(query=RecommendQuery("u1", count=3, after="gone"))
+            assert (served.answer, served.assigned.outcome) == (None, "error")
+            assert served.refusal is not None
+            assert served.refusal.status == 404
+        stage.canary.mode = "ok"
+        assert (await stage.ask()).arm == "canary"
+
+    on_stage(use, canary="unknown404", main="unknown404", fallback=("t1",))
 
 
 def test_an_arm_that_alone_refuses_has_failed() -> None:
