@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import uuid
 from collections.abc import Iterator
@@ -17,6 +18,16 @@ from tests.demo_home import DemoRun, run_demo
 settings.register_profile("quick", max_examples=15, deadline=None)
 settings.register_profile("thorough", max_examples=500, deadline=None)
 settings.load_profile("quick")
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Modules are loaded now, and stay: the garbage collector need not look through them, now or later."""
+    gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def _started(make: AbstractContextManager[servers.Server]) -> Iterator[servers.Server]:
