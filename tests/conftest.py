@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,6 +22,16 @@ settings.load_profile("quick")
 
 
 T = TypeVar("T")
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Modules are loaded now, and stay: the garbage collector need not look through them, now or later."""
+    gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def _started(make: AbstractContextManager[T]) -> Iterator[T]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.special import ndtr
-from scipy.stats import mannwhitneyu
 
 from deploy.evaluation.evidence import Floats
 from deploy.evaluation.looks import Bools
@@ -54,9 +53,21 @@ def not_worse_by_mann_whitney(series: Floats, look: int, level: float = 0.05) ->
     for lane in range(series.shape[1]):
         seen = np.flatnonzero(np.minimum(n[:, lane, 0], n[:, lane, 1]) > 0)
         rate: Floats = y[seen, lane] / n[seen, lane]
-        test = mannwhitneyu(rate[:, 1].ravel(), rate[:, 0].ravel(), alternative="less")
-        found.append(float(test.pvalue) >= level)
+        found.append(lower_by_ranks(rate[:, 1], rate[:, 0]) >= level)
     return np.array(found, np.bool_)
+
+
+def lower_by_ranks(x: Floats, y: Floats) -> float:
+    """One-sided p value of "x is lower than y": Mann and Whitney's U, as scipy.stats approximates it.
+
+    The normal approximation with corrections for ties and continuity; half a second sooner than scipy.stats.
+    """
+    ordered, pairs, size = np.sort(y), x.size * y.size, x.size + y.size
+    above = (np.searchsorted(ordered, x, "left") + np.searchsorted(ordered, x, "right")).sum() / 2
+    ties = np.unique(np.concatenate([x, y]), return_counts=True)[1]
+    variance = pairs / 12 * (size + 1 - (ties**3 - ties).sum() / (size * (size - 1)))
+    with np.errstate(divide="ignore"):  # all alike: no sign of "lower", a p value of 1
+        return float(ndtr((above - pairs / 2 + 0.5) / np.sqrt(variance)))
 
 
 def _rates(total: Floats) -> Floats:

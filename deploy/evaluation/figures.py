@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from core.clock import DAY
 from deploy.evaluation.comparison import (
@@ -64,12 +64,12 @@ class Figure:
 
 def upper_limit(hits: int, of: int, level: float = 0.95) -> float:
     """Clopper and Pearson's exact one-sided upper limit of a rate."""
-    return 1.0 if hits >= of else float(beta.ppf(level, hits + 1, of - hits))
+    return 1.0 if hits >= of else float(betaincinv(hits + 1, of - hits, level))
 
 
 def lower_limit(hits: int, of: int, level: float = 0.95) -> float:
     """Clopper and Pearson's exact one-sided lower limit of a rate."""
-    return 0.0 if hits <= 0 else float(beta.ppf(1 - level, hits, of - hits + 1))
+    return 0.0 if hits <= 0 else float(betaincinv(hits, of - hits + 1, 1 - level))
 
 
 def at_most(what: str, releases: Releases, decision: Decision, bound: float) -> Figure:

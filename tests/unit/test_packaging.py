@@ -35,6 +35,12 @@ def direct(*extras: str) -> list[Requirement]:
     return found
 
 
+@functools.cache
+def needs(name: str) -> list[Requirement]:
+    """What an installed package asks for, whatever the marker."""
+    return [Requirement(line) for line in importlib.metadata.requires(name) or ()]
+
+
 def closure(requirements: Iterable[Requirement]) -> set[str]:
     """The names of all packages that these requirements install, by the metadata of what is installed here."""
     waiting, seen = list(requirements), set[tuple[str, str]]()
@@ -46,7 +52,7 @@ def closure(requirements: Iterable[Requirement]) -> set[str]:
                 seen.add((name, extra))
                 waiting += [
                     needed
-                    for needed in map(Requirement, importlib.metadata.requires(name) or ())
+                    for needed in needs(name)
                     if needed.marker is None or needed.marker.evaluate({"extra": extra})
                 ]
     return {name for name, _ in seen}

@@ -118,6 +118,7 @@ def test_no_bytes_crash_the_parser(value: bytes) -> None:
         st.recursive(
             st.none() | st.booleans() | st.floats() | st.text(max_size=9),
             lambda c: st.lists(c) | st.dictionaries(st.text(max_size=5), c),
+            max_leaves=20,
         ),
     )
 )

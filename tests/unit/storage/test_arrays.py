@@ -48,8 +48,8 @@ def test_no_array_at_all_is_refused_by_name(tmp_path: Path, content: bytes) -> N
 
 
 def test_a_zip_bomb_is_refused_before_it_unpacks(tmp_path: Path) -> None:
-    np.savez_compressed(tmp_path / "a.npz", x=np.zeros(10_000_000, np.float32))
-    assert (tmp_path / "a.npz").stat().st_size < 100_000
+    np.savez_compressed(tmp_path / "a.npz", x=np.zeros(2_000_000, np.float32))
+    assert (tmp_path / "a.npz").stat().st_size < 20_000
     with pytest.raises(InvalidBundleError, match=r"compressed member 'x\.npy'"):
         read_npz(tmp_path / "a.npz", {"x": ("<f4", (None,))})
 

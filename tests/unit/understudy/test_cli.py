@@ -1,4 +1,4 @@
-"""The command line as a person or a script meets it: help, exit codes, JSON. Each call starts a fresh home."""
+"""The command line as a person or a script meets it: help, exit codes, JSON. All share one home, fresh at first."""
 
 import json
 import sys
@@ -9,10 +9,14 @@ import pytest
 from understudy.cli import COMMANDS, main
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cli") / "home"
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("UNDERSTUDY_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
+def settings(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERSTUDY_HOME", str(home))
 
 
 def understudy(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -18,6 +18,11 @@ Row = tuple[int, int, bool, int, int]
 PLAN = ReleasePlan(ramp=(RampStage(0.1, 1_000), RampStage(0.5)))
 
 
+def binomial(hits: int, of: int, chance: float) -> float:
+    """The probability of `hits` successes."""
+    return math.comb(of, hits) * chance**hits * (1 - chance) ** (of - hits)
+
+
 def matured(rows: Sequence[Row]) -> Matured:
     columns = list(zip(*rows, strict=True)) or [(), (), (), (), ()]
     viewer, stage, canary, requests, successes = columns

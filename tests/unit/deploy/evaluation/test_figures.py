@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binom
 
 from deploy.evaluation.comparison import (
     at_least_as_good,
     below_threshold,
     different_when_pooled,
+    lower_by_ranks,
     not_worse_by_mann_whitney,
     worse_by_peeking,
     worse_by_z_test,
@@ -18,12 +18,14 @@ from deploy.evaluation.figures import Figure, Rule, at_least, at_most, caught, l
 from deploy.evaluation.results import Decision
 from deploy.evaluation.simulate import replaced, table
 from deploy.evaluation.simulation import Releases
+from tests.unit.deploy.evaluation.support import binomial
 
 
 def test_limits_are_those_of_clopper_and_pearson() -> None:
     assert upper_limit(0, 1_000) == pytest.approx(1 - 0.05 ** (1 / 1000))
-    assert binom.cdf(12, 400, upper_limit(12, 400)) == pytest.approx(0.05)
-    assert binom.sf(11, 400, lower_limit(12, 400)) == pytest.approx(0.05)
+    at_most_twelve = sum(binomial(hits, 400, upper_limit(12, 400)) for hits in range(13))
+    below_twelve = sum(binomial(hits, 400, lower_limit(12, 400)) for hits in range(12))
+    assert (at_most_twelve, below_twelve) == (pytest.approx(0.05), pytest.approx(0.95))
     assert (upper_limit(5, 5), lower_limit(0, 5)) == (1.0, 0.0)
 
 
@@ -67,6 +69,14 @@ def test_other_rules_do_what_their_names_say() -> None:
     assert not below_threshold(same, 0.095).any()
     assert not_worse_by_mann_whitney(same, 40).all()
     assert not not_worse_by_mann_whitney(worse, 40).any()
+
+
+def test_ranks_give_what_scipy_gives() -> None:
+    """`scipy.stats.mannwhitneyu(x, y, alternative="less", method="asymptotic")`, version 1.17.1."""
+    x, y = np.array([0.1, 0.2, 0.2, 0.3, 0.5]), np.array([0.2, 0.3, 0.4, 0.4, 0.5, 0.6, 0.9])
+    assert lower_by_ranks(x, y) == pytest.approx(0.05006307235538096)
+    assert lower_by_ranks(y, x) == pytest.approx(0.9647485945278155)
+    assert lower_by_ranks(np.ones(9), np.ones(9)) == 1.0
 
 
 def test_pooling_over_a_ramp_sees_a_difference_that_is_none() -> None:

@@ -105,10 +105,10 @@ def test_order_splitting_and_names_change_nothing(seed: int) -> None:
     looks = drawn_looks(seed, effect=0.9, count=10)
     random = np.random.default_rng(seed)
     number = random.permutation(5_000)
-    expected = trail_of(looks)
-    assert trail_of([reordered(one, random) for one in looks]) == expected
-    assert trail_of([merged(one) for one in looks]) == expected
-    assert trail_of([renamed(one, number) for one in looks]) == expected
+    expected = evaluate(BUSY, looks)
+    assert evaluate(BUSY, [reordered(one, random) for one in looks]) == expected
+    assert evaluate(BUSY, [merged(one) for one in looks]) == expected
+    assert evaluate(BUSY, [renamed(one, number) for one in looks]) == expected
 
 
 def test_stepping_is_what_evaluate_does() -> None:

@@ -1,4 +1,6 @@
-"""A bundle with a ranker: the same promises as a blend, live events count at once, every score is explained."""
+"""A bundle with a ranker, trained by LightGBM: the same promises as a blend, live events count at once, every
+score is explained.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,6 @@ from hypothesis import strategies as st
 from core.clock import DAY, MINUTE
 from inference.recommender.bundle import ModelBundle
 from inference.recommender.context import Context, Request, allowed_rows
-from inference.recommender.diversity import marginal_relevance, with_cold
 from inference.recommender.features import NAMES, PERSONAL, VIDEO, Watched, matrix, monotone
 from inference.recommender.learned import MOST, shortlist
 from inference.recommender.moment import CHARTS, make_moment
@@ -165,18 +166,3 @@ def test_an_absent_video_is_told_why(model: ModelBundle) -> None:
     assert fate(other, genre="comedy").startswith("filtered")
     assert fate(second, count=1).startswith("ranked: proposed by")
     assert ask(model, "u00").fate is None
-
-
-def test_diversity_takes_the_next_of_another_kind() -> None:
-    scores = np.array([1.0, 0.9, 0.8, 0.0], np.float32)
-    vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.float32)
-    assert marginal_relevance(scores, vectors, 0.0, 3).tolist() == [0, 1, 2]
-    assert marginal_relevance(scores, vectors, 0.5, 3).tolist() == [0, 2, 1]
-
-
-def test_cold_videos_get_their_places_from_the_end() -> None:
-    cold = np.array([False, False, False, True, True, False])
-    assert with_cold(np.array([0, 1, 2], np.int32), cold, 1).tolist() == [0, 1, 3]
-    assert with_cold(np.array([0, 1, 2], np.int32), cold, 2).tolist() == [0, 3, 4]
-    assert with_cold(np.array([0, 3], np.int32), cold, 1).tolist() == [0, 3]
-    assert with_cold(np.array([0, 1], np.int32), np.zeros(2, np.bool_), 1).tolist() == [0, 1]
