@@ -139,8 +139,8 @@ def _identical(studies: Studies) -> Iterator[Figure]:
     same = studies.identical
     yield at_most("identical models rolled back, all tests together", same, "roll_back", 0.05)
     yield at_most("sample-ratio false alarms", same, "invalid", 0.005)
-    # At a base rate of 0.4 a request tells six times as much: so much information with a sixth of the requests.
-    promoted, of = studies.run(600, 102, replace(WORLD, viewers=27_000, base_rate=0.4)).share("promote")
+    # At a base rate of 0.4 a request tells six times as much: half of the time is left when the ramp is over.
+    promoted, of = studies.run(600, 102, replace(WORLD, viewers=50_000, base_rate=0.4)).share("promote")
     yield at_least("identical promoted by information 13,400", promoted, of, 0.8)
 
 

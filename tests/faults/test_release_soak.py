@@ -1,6 +1,6 @@
 """F46: an hour of a release, tick by tick and with its page open: memory and descriptors stay flat.
 
-The clock is moved, so an hour takes as long as its work: two ticks and nearly one page a second, real processes
+The clock is moved, so an hour takes as long as its work: two ticks a second and a page every ten, real processes
 to look after, rows of viewers to evaluate. What is compared is the process with itself, after its first quarter
 and in the end.
 """
@@ -53,7 +53,7 @@ def real_stage(home: Path) -> tuple[Stage, ProcessRuntime]:
     return stage, runtime
 
 
-@pytest.mark.parametrize("minutes", [10, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("minutes", [10, pytest.param(60, marks=[pytest.mark.long, pytest.mark.timeout(3_600)])])
 def test_f46_memory_and_descriptors_stay_flat(tmp_path: Path, minutes: int) -> None:
     stage, runtime = real_stage(tmp_path)
     pages = create_control(stage.database, stage.clock, new_registry("control")).test_client()
@@ -67,7 +67,7 @@ def test_f46_memory_and_descriptors_stay_flat(tmp_path: Path, minutes: int) -> N
         for tick in range(1, ticks + 1):
             stage.clock.move(TICK_MS)
             stage.manager.tick()
-            if tick % 5 == 0:
+            if tick % 20 == 0:
                 assert pages.get(f"/releases/{release.release_id}").status_code == 200
             if tick in {ticks // 4, ticks}:
                 seen.append((descriptors(), resident()))
