@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, Select, Table, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, tuple_, update
 
 from storage.event_log import LogPosition, TopicPartition
 from storage.exposures import exposure_positions
@@ -22,7 +22,6 @@ from storage.tables import dead_letters, exposures, interactions
 Kind = Literal["interactions", "exposures"]
 
 FORGOTTEN: Final = "forgotten"
-_IDS_AT_ONCE: Final = 10_000  # SQLite takes 32,766 values in one statement
 _TABLES: Final[dict[Kind, tuple[Table, Any]]] = {
     "interactions": (interactions, interactions.c.received_ms),
     "exposures": (exposures, exposures.c.served_ms),
@@ -45,9 +44,13 @@ def count_older(connection: Connection, kind: Kind, before_ms: int) -> int:
 
 
 def remove_older(connection: Connection, kind: Kind, before_ms: int, limit: int) -> int:
-    """Delete at most `limit` rows from before a time, the oldest first; how many."""
+    """Delete at most `limit` rows (up to 30,000) from before a time, the oldest first; how many."""
     table, time = _TABLES[kind]
-    return _remove(connection, table, _found(table).where(time < before_ms).order_by(time).limit(limit))
+    t = table.c
+    oldest = connection.execute(
+        select(t.row_id).where(time < before_ms).order_by(time).limit(limit)
+    ).scalars()
+    return _remove(connection, table, t.row_id.in_(oldest.all()))
 
 
 def count_of_viewer(connection: Connection, user_id: str) -> ViewerRows:
@@ -67,7 +70,7 @@ def remove_viewer(connection: Connection, user_id: str) -> ViewerRows:
     """
 
     def remove(table: Table) -> int:
-        return _remove(connection, table, _found(table).where(table.c.user_id == user_id))
+        return _remove(connection, table, table.c.user_id == user_id)
 
     letters = _letters_of(connection, user_id)
     if letters:
@@ -76,24 +79,20 @@ def remove_viewer(connection: Connection, user_id: str) -> ViewerRows:
     return ViewerRows(remove(interactions), remove(exposures), len(letters))
 
 
-def _found(table: Table) -> Select[Any]:
+def _remove(connection: Connection, table: Table, chosen: ColumnElement[bool]) -> int:
+    """Delete and count what was really deleted: somebody else may be deleting the same rows at this moment."""
     t = table.c
-    return select(t.row_id, t.topic, t.partition, t.offset)
-
-
-def _remove(connection: Connection, table: Table, query: Select[Any]) -> int:
-    rows = connection.execute(query).all()
-    positions = {LogPosition(*row[1:]) for row in rows}
-    # Locked first, in the reader's order: else the two could wait for each other.
-    progress_of(connection, sorted({TopicPartition(p.topic, p.partition) for p in positions}), lock=True)
-    ids = [row[0] for row in rows]
-    for first in range(0, len(ids), _IDS_AT_ONCE):
-        chosen = ids[first : first + _IDS_AT_ONCE]
-        connection.execute(delete(table).where(table.c.row_id.in_(chosen)))
+    query = select(t.topic, t.partition).where(chosen).distinct()
+    places = sorted(TopicPartition(*place) for place in connection.execute(query))
+    # Locked first, as the reader does, and nothing deleted elsewhere: else two could wait for each other.
+    progress_of(connection, places, lock=True)
+    locked = chosen & tuple_(t.topic, t.partition).in_([tuple(place) for place in places])
+    deleted = connection.execute(delete(table).where(locked).returning(t.topic, t.partition, t.offset)).all()
+    positions = {LogPosition(*row) for row in deleted}
     if table is exposures:  # a record holds many, and its offset is without a row once the last is gone
         positions -= exposure_positions(connection, positions)
     count_removed(connection, Counter(TopicPartition(p.topic, p.partition) for p in positions))
-    return len(ids)
+    return len(deleted)
 
 
 def _letters_of(connection: Connection, user_id: str) -> list[int]:

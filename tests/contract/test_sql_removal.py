@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from sqlalchemy import Connection
 
 from core.events import TOPIC_EXPOSURES, TOPIC_INTERACTIONS
 from ingest.audit import PartitionAudit
@@ -153,3 +158,47 @@ def test_the_account_goes_on_beside_what_was_removed(stored: Database) -> None:
 )
 def test_a_refused_value_names_a_viewer_only_as_one(value: bytes, named: bool) -> None:
     assert names_viewer("7")(value) is named
+
+
+def test_a_reader_and_those_who_delete_at_the_same_time_agree_on_the_account(database: Database) -> None:
+    batches = [
+        Batch(
+            interactions=[
+                logged(n, event(n, user_id=f"u{n % 3}", received_ms=NOW + n)) for n in range(k, k + 20)
+            ],
+            following={INTERACTIONS: k + 20},
+            records=20,
+        )
+        for k in range(0, 400, 20)
+    ]
+    done = threading.Event()
+
+    def read() -> None:
+        try:
+            for batch in batches:
+                store_batch(database, batch)
+        finally:
+            done.set()
+
+    def delete_until_done(what: Callable[[Connection], object]) -> None:
+        while True:
+            last = done.is_set()
+            with database.begin() as connection:
+                what(connection)
+            if last:
+                return
+
+    deletions: list[Callable[[Connection], object]] = [
+        lambda connection: remove_older(connection, "interactions", NOW + 300, 7),
+        lambda connection: remove_older(connection, "interactions", NOW + 300, 7),
+        lambda connection: remove_viewer(connection, "u1"),
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        reading = pool.submit(read)
+        list(pool.map(delete_until_done, deletions))
+        reading.result()
+    with database.begin() as connection:
+        remove_older(connection, "interactions", NOW + 300, 400)
+    part = audited(database, INTERACTIONS, 400)
+    assert part.clean, part.sentence()
+    assert part.account.removed == 300 + 33  # the oldest 300, and of the other 100 those of u1

@@ -18,7 +18,15 @@ def settings(as_json: bool) -> None:
 
 
 @click.command()
-def migrate() -> None:
-    """Bring the tables of the main store to this version's revision."""
-    open_migrated_store(load_platform()).close()
-    click.echo("the tables are at the newest revision")
+@click.option(
+    "--to", "revision", help="A revision (0002, or base), also an earlier one.  [default: the newest]"
+)
+def migrate(revision: str | None) -> None:
+    """Bring the tables of the main store to this version's revision, or to another before an older version runs."""
+    platform = load_platform()
+    open_migrated_store(platform).close()
+    if revision is not None:
+        from storage.migrate import migrate as migrate_to
+
+        migrate_to(platform.sql_url, revision)
+    click.echo(f"the tables are at {'the newest revision' if revision is None else revision}")

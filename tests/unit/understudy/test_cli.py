@@ -62,6 +62,7 @@ def test_every_command_explains_itself(
         (["serve", "v1", "--port", "0"], 2, "port"),
         (["ingest", "replay-dead-letters", "--topic", "none"], 2, "topic 'none'"),
         (["retention"], 2, "--older-than"),
+        (["migrate", "--to", "9999"], 2, "9999"),
         (["forget", "no/body"], 2, "user_id"),
     ],
 )  # fmt: skip
