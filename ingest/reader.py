@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from ingest.persistence import store_batch
 from ingest.settings import IngestSettings
 from storage.database import Database
 from storage.event_log import CommitRefusedError, Consumer, EventLog, Record
+from storage.interactions import LoggedInteraction
 from storage.serving_store import ServingStore
 
 _log = logging.getLogger(__name__)
@@ -109,9 +110,13 @@ class Reader:
         self.metrics.stored(stored)
         for topic, count in (+stored.skipped).items():
             _log.error("%d offsets of topic %s were gone before they were read", count, topic)
-        self._insist("documents", lambda: follow(self._serving_store, stored.rows, self._clock.now_ms()))
+        self._insist("documents", lambda: self.follow(stored.rows))
         self._insist("commit", lambda: self._commit(consumer, batch))
         self.metrics.batch_seconds.observe(time.perf_counter() - started)
+
+    def follow(self, rows: Sequence[LoggedInteraction]) -> None:
+        """Bring the documents up to rows that SQL holds. Raises DependencyError."""
+        follow(self._serving_store, rows, self._clock.now_ms())
 
     def join(self) -> Consumer:
         """Become a member of the group. Raises DependencyError."""
