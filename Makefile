@@ -11,7 +11,7 @@ DEMO_ARGS ?=
 QUALITY_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install venv services test test-unit test-long lint format simulate-evaluation bench-quality bench-evaluation lock docs clean
+.PHONY: help demo install venv services test test-unit test-long lint format simulate-evaluation bench-quality bench-ingest bench-evaluation lock docs clean
 
 help: ## show this list
 	@echo 'make TARGET, where TARGET is'
@@ -42,6 +42,9 @@ simulate-evaluation: $(VENV)/.dev ## measure every figure of the online evaluati
 
 bench-quality: $(VENV)/.dev ## how good the recommendations are, into docs/quality.md; QUALITY_ARGS=... is passed on
 	$(RUN)/python -m tests.benchmarks.bench_quality --write docs/quality.md $(QUALITY_ARGS)
+
+bench-ingest: $(VENV)/.dev ## what an event costs the reader, on Kafka and PostgreSQL, into docs/ingest.md
+	$(RUN)/python -m tests.benchmarks.bench_ingest --write docs/ingest.md
 
 bench-%: $(VENV)/.dev ## one benchmark, tests/benchmarks/test_%.py, with what it prints
 	$(RUN)/pytest -s tests/benchmarks/test_$*.py

@@ -19,7 +19,7 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _Aware = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -67,7 +67,7 @@ class ManualClock:
 
 def format_ms(at_ms: int) -> str:
     """RFC 3339 in UTC with milliseconds, for pages, logs and JSON."""
-    at = _EPOCH + timedelta(milliseconds=at_ms)
+    at = EPOCH + timedelta(milliseconds=at_ms)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -78,7 +78,7 @@ def parse_ms(text: str) -> int:
         InvalidInputError: not RFC 3339, no offset, or no such day.
     """
     try:
-        return (msgspec.convert(text, _Aware) - _EPOCH) // _MILLISECOND
+        return (msgspec.convert(text, _Aware) - EPOCH) // _MILLISECOND
     except msgspec.ValidationError:
         raise InvalidInputError(
             f"time {text[:40]!r} is not RFC 3339 with an offset, as in 2026-01-31T12:00:00Z"

@@ -14,7 +14,7 @@ FUTURE_TOLERANCE_MS: Final = DAY
 Details = dict[str, Any]
 
 
-class Interaction(msgspec.Struct, frozen=True, kw_only=True):
+class Interaction(msgspec.Struct, frozen=True):
     """One event of one viewer, valid by construction (made by `parse_event`).
 
     `occurred_ms` is the viewer's clock and is used for training; `received_ms` is the server's and is the

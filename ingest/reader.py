@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -115,9 +115,15 @@ class Reader:
         self.metrics.stored(stored)
         for topic, count in (+stored.skipped).items():
             _log.error("%d offsets of topic %s were gone before they were read", count, topic)
-        self._insist("documents", lambda: self._follow(stored.rows, batch.exposures))
+        self._insist("documents", lambda: self.follow(stored.rows, batch.exposures))
         self._insist("commit", lambda: self._commit(consumer, batch))
         self.metrics.batch_seconds.observe(time.perf_counter() - started)
+
+    def follow(self, rows: Sequence[LoggedInteraction], shown: Sequence[LoggedExposure] = ()) -> None:
+        """Bring the documents up to what SQL holds. Raises DependencyError."""
+        now_ms = self._clock.now_ms()
+        follow(self._serving_store, rows, now_ms, self._shelf)
+        follow_shown(self._serving_store, shown, now_ms)
 
     def join(self) -> Consumer:
         """Become a member of the group. Raises DependencyError."""
@@ -125,11 +131,6 @@ class Reader:
 
     def _poll(self, consumer: Consumer) -> list[Record]:
         return consumer.poll(self._settings.batch_records, self._settings.poll_ms / 1000)
-
-    def _follow(self, rows: list[LoggedInteraction], shown: list[LoggedExposure]) -> None:
-        now_ms = self._clock.now_ms()
-        follow(self._serving_store, rows, now_ms, self._shelf)
-        follow_shown(self._serving_store, shown, now_ms)
 
     def _commit(self, consumer: Consumer, batch: Batch) -> None:
         try:

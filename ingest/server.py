@@ -30,13 +30,13 @@ def run(settings: IngestSettings, platform: PlatformSettings) -> None:
         closing(build_reader(settings, platform, stop)) as process,
         served(settings.host, settings.port, process.pages) as port,
     ):
-        _calm_garbage_collection()
+        calm_garbage_collection()
         _log.info("reading %s; health on http://%s:%d", ", ".join(settings.kinds), settings.host, port)
         process.reader.run()
     _log.info("reader stopped")
 
 
-def _calm_garbage_collection() -> None:
+def calm_garbage_collection() -> None:
     """Look for cycles rarely, and never among what exists already.
 
     A batch makes some 100,000 objects without one cycle; the default thresholds walk through all of them again
