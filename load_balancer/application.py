@@ -7,14 +7,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.lookup_query import lookup_of
-from load_balancer.http import Application, GoneError, ProblemError, Receive, Scope, Send, answer_problem
+from load_balancer.http import (
+    RETRY_AFTER,
+    Application,
+    GoneError,
+    ProblemError,
+    Receive,
+    Scope,
+    Send,
+    answer_problem,
+)
 
 logger = logging.getLogger(__name__)
 
 
+async def turn_away(_: Scope, __: Receive, ___: Send) -> None:
+    """The application of a request that is one too many."""
+    raise ProblemError(503, "too much to do at the moment", RETRY_AFTER)
+
+
 @dataclass(frozen=True, slots=True)
 class Balancer:
-    """`start` runs before the first request, `stop` after the last; `stop` may be called twice."""
+    """`start` runs before the first request, `stop` after the last; `stop` may be called twice.
+
+    `sheds` says of each request whether it is one too many; health and metrics are always answered.
+    """
 
     recommend: Application
     events: Application
@@ -22,6 +39,7 @@ class Balancer:
     pages: Application
     start: Callable[[], None]
     stop: Callable[[], None]
+    sheds: Callable[[], bool] = lambda: False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -33,7 +51,10 @@ class Balancer:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._route(scope)(scope, receive, send)
+            route = self._route(scope)
+            if route is not self.pages and self.sheds():
+                route = turn_away
+            await route(scope, receive, send)
         except ProblemError as error:
             await answer_problem(send, error)
         except GoneError:

@@ -31,6 +31,9 @@ class BalancerMetrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self.shed = Counter(
+            "understudy_shed", "Requests turned away because the event loop was late", registry=registry
+        )
         self.lookups = Counter(
             "understudy_lookups",
             "Answered /search, /videos/{id}/similar and /trending requests",

@@ -16,7 +16,7 @@ class BalancerSettings(Settings):
     host: str = Field("127.0.0.1", description="address the load balancer listens on")
     port: int = Field(8080, ge=1, le=65535, description="port the load balancer listens on")
     plan_poll_ms: int = Field(
-        500, ge=50, le=60_000, description="how often the traffic plan is read: the age a plan can have"
+        200, ge=50, le=60_000, description="how often the traffic plan is read: the age a plan can have"
     )
     # 0.6 s is some 100 times the usual answer; two attempts fit into the request's 0.9 s, so that a viewer
     # has an answer, the static list or a 503 within one second whatever happens behind us.
@@ -26,6 +26,17 @@ class BalancerSettings(Settings):
     # second of waiting. What comes on top is turned away at once instead of waiting longer.
     arm_requests: int = Field(
         128, ge=1, le=10_000, description="requests at once to one arm; beyond it, it counts as busy"
+    )
+    # Three probes in a row count: a dead arm that nobody asks is known after three seconds.
+    probe_ms: int = Field(
+        1_000, ge=50, le=60_000, description="how often every arm is asked whether it is ready"
+    )
+    # Every request waits for the loop five times: a viewer waits a second at most.
+    late_ms: int = Field(
+        200,
+        ge=1,
+        le=10_000,
+        description="how late the event loop may be for half a second; beyond it, a share of the requests is answered 503",
     )
     # A connection costs some 20 KB; one more than this is answered 503 at once instead of taking memory.
     connections: int = Field(

@@ -24,8 +24,10 @@ from load_balancer.hot import Events, Recommend
 from load_balancer.http import Application
 from load_balancer.lookups import Lookups
 from load_balancer.metrics import BalancerMetrics
+from load_balancer.overload import Shedder
 from load_balancer.pages import PageParts, create_pages
 from load_balancer.plans import PlanPoller
+from load_balancer.probes import Probes
 from load_balancer.proxy import Deadlines, Proxy
 from load_balancer.settings import BalancerSettings
 from load_balancer.shadow import ShadowPlayer
@@ -56,6 +58,8 @@ def build_balancer(settings: BalancerSettings, platform: PlatformSettings, stopp
     exposures = ExposureWriter(log, metrics, settings.exposure_buffer)
     commits = GroupCommit(log, TOPIC_INTERACTIONS)
     shadow = ShadowPlayer(metrics, settings.attempt_ms / 1000, random.Random())
+    probes = Probes(plans, arms, settings.probe_ms / 1000)
+    shedder = Shedder(settings.late_ms / 1000, random.Random(), metrics.shed.inc)
     metrics.watch(lambda: plans.current, lambda: plans.age_s, arms.ejected)
 
     def describe() -> dict[str, object]:
@@ -66,9 +70,21 @@ def build_balancer(settings: BalancerSettings, platform: PlatformSettings, stopp
         plans.start(FIRST_PLAN_S)
         exposures.start()
         commits.start()
+        probes.start()
+        shedder.start()
 
     ending = ExitStack()  # from the last to the first, and each only once, however often it is closed
-    for end in (store.close, log.close, plans.stop, exposures.stop, commits.stop, arms.close, shadow.close):
+    for end in (
+        store.close,
+        log.close,
+        plans.stop,
+        exposures.stop,
+        commits.stop,
+        arms.close,
+        shadow.close,
+        probes.stop,
+        shedder.stop,
+    ):
         ending.callback(end)
 
     checks = {"traffic_plan": plans.problem, "process": stopping}
@@ -82,6 +98,7 @@ def build_balancer(settings: BalancerSettings, platform: PlatformSettings, stopp
         pages=cast(Application, WSGIMiddleware(cast(Any, pages), workers=PAGE_THREADS)),
         start=start,
         stop=ending.close,
+        sheds=shedder.sheds,
     )
 
 

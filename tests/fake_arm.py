@@ -17,7 +17,7 @@ import urllib3
 MODES = (
     "ok", "error500", "refuse", "garbage", "empty", "duplicate", "too_many", "bad_id", "wrong_version",
     "wrong_request", "not_http", "short", "slow", "hang", "close", "chunked", "two_lengths", "truncated", "genre400",
-    "unknown404", "no_encoder",
+    "unknown404", "no_encoder", "unready",
 )  # fmt: skip
 SLOW_S = 2.0
 
@@ -81,7 +81,7 @@ class FakeArm:
                 elif target == "/seen":
                     writer.write(_http(200, json.dumps(self.heads).encode()))
                 elif target == "/readyz":
-                    writer.write(_http(200, b"{}"))
+                    writer.write(_http(503 if self.mode == "unready" else 200, b"{}"))
                 else:
                     self.requests.append(target)
                     self.heads.append(head)

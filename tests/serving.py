@@ -101,10 +101,12 @@ class Stage:
     def balancer(self, *, ready: bool = True, port: int | None = None, **environment: str) -> Running:
         """A load balancer; `environment` are settings, as in UNDERSTUDY_BALANCER_EVENTS_MS."""
         port = port or free_port()
-        # Neither an idle connection of a test's client nor anybody who looks at /readyz holds up the end.
+        # Neither an idle connection of a test's client nor anybody who looks at /readyz holds up the end, and a
+        # machine that is busy with other tests turns nobody away.
         settings = {
             "UNDERSTUDY_BALANCER_KEEPALIVE_S": "1",
             "UNDERSTUDY_BALANCER_DRAIN_MS": "0",
+            "UNDERSTUDY_BALANCER_LATE_MS": "10000",
             **environment,
         }
         balancer = self.start("balancer", port, ["-c", BALANCE, str(self.home), str(port)], **settings)

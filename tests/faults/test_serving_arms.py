@@ -118,6 +118,27 @@ def test_a_canary_that_recovers_plays_again(stage: Stage) -> None:
     assert load.errors == []
 
 
+def test_a_dead_canary_is_known_before_any_viewer_asks_it(stage: Stage) -> None:
+    main, canary = stage.arm("v1"), stage.arm("v2")
+    stage.publish(main, canary, share=0.0)
+    balancer = stage.balancer(UNDERSTUDY_BALANCER_PROBE_MS="50")
+    left_out = 'understudy_upstream_ejected{arm="canary"} 1.0'
+    assert left_out not in metrics(balancer)
+    canary.kill()
+    wait_until(lambda: left_out in metrics(balancer), 20, "the dead canary being left out")
+    stage.arm("v2", port=int(canary.url.rpartition(":")[2]))
+    wait_until(lambda: left_out not in metrics(balancer), 30, "the living one being back")
+
+
+def test_an_arm_that_is_not_ready_is_still_asked_where_there_is_no_other(stage: Stage) -> None:
+    main = stage.arm("v1")
+    stage.publish(main)
+    balancer = stage.balancer(UNDERSTUDY_BALANCER_PROBE_MS="50")
+    set_mode(main.url, "unready")
+    wait_until(lambda: 'understudy_upstream_ejected{arm="main"} 1.0' in metrics(balancer), 20)
+    assert {http_get(f"{balancer.url}/recommend/u{n}").json()["arm"] for n in range(20)} == {"main"}
+
+
 def test_a_canary_that_lies_counts_as_an_error(stage: Stage) -> None:
     # F27
     modes = ("garbage", "empty", "duplicate", "wrong_version", "truncated")

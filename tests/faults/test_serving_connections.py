@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -46,6 +47,27 @@ def test_one_connection_too_many_is_turned_away_and_the_others_are_served(stage:
         opened[0].sendall(b"GET /recommend/u1 HTTP/1.1\r\nHost: a\r\n\r\n")
         assert opened[0].recv(65536).startswith(b"HTTP/1.1 200 ")
     wait_until(balancer.ready, 20, "room again")
+
+
+def test_more_load_than_it_bears_is_turned_away_and_health_is_answered(stage: Stage) -> None:
+    balancer = stage.balancer(UNDERSTUDY_BALANCER_LATE_MS="1")
+    several = b"GET /recommend/u1 HTTP/1.1\r\nHost: a\r\n\r\n" * 50
+    told: list[bytes] = []
+    with ExitStack() as held:
+        opened = [held.enter_context(connect(balancer)) for _ in range(40)]
+
+        def turned_away() -> bool:
+            for each in opened:
+                each.sendall(several)
+            assert http_get(f"{balancer.url}/livez").status == 200
+            told.extend(each.recv(1 << 20) for each in opened)
+            return any(b"too much to do at the moment" in answers for answers in told)
+
+        wait_until(turned_away, 60, "a viewer turned away")
+    statuses = {status for answers in told for status in re.findall(rb"HTTP/1.1 ([0-9]+)", answers)}
+    assert statuses == {b"200", b"503"}
+    assert "understudy_shed_total 0.0" not in http_get(f"{balancer.url}/metrics").data.decode()
+    wait_until(lambda: http_get(f"{balancer.url}/recommend/u1").status == 200, 20, "room again")
 
 
 def test_a_head_that_does_not_come_is_408_and_others_do_not_wait_for_it(stage: Stage) -> None:

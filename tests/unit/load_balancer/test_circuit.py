@@ -3,7 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from load_balancer.circuit import FIRST_EJECTION_S, LONGEST_EJECTION_S, RETURN_S, Circuit
+from load_balancer.circuit import (
+    FIRST_EJECTION_S,
+    LAST_RESORT,
+    LONGEST_EJECTION_S,
+    PROBES,
+    RETURN_S,
+    Circuit,
+)
 
 
 def fail(circuit: Circuit, times: int, now: float = 0.0) -> list[bool]:
@@ -62,6 +69,36 @@ def test_what_was_sent_before_the_ejection_does_not_prolong_it() -> None:
     fail(circuit, 7)
     assert not any(fail(circuit, 100))
     assert circuit.weight(FIRST_EJECTION_S) > 0
+
+
+def test_an_arm_that_is_not_ready_is_the_last_resort() -> None:
+    circuit = Circuit()
+    assert [circuit.probed(answered=False, now=0.0) for _ in range(PROBES + 1)] == [False] * 2 + [True, False]
+    assert circuit.weight(0.0) == LAST_RESORT
+
+
+def test_probes_that_fail_now_and_then_do_not_count() -> None:
+    circuit = Circuit()
+    for now in range(20):
+        assert not circuit.probed(answered=now % PROBES == 0, now=float(now))
+        assert circuit.weight(float(now)) == 1.0
+
+
+def test_ready_again_it_comes_back_slowly() -> None:
+    circuit = Circuit()
+    for _ in range(PROBES):
+        circuit.probed(answered=False, now=0.0)
+    circuit.probed(answered=True, now=5.0)
+    assert 0 < circuit.weight(5.0) < 0.1
+    assert circuit.weight(5.0 + RETURN_S) == 1.0
+
+
+def test_a_probe_does_not_end_an_ejection() -> None:
+    circuit = Circuit()
+    fail(circuit, 7)
+    for answered in (False, False, False, True):
+        circuit.probed(answered, now=0.1)
+    assert circuit.weight(0.1) == 0.0
 
 
 @given(st.lists(st.booleans(), max_size=200))
