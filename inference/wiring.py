@@ -29,7 +29,12 @@ FIRST_LOOK_S = 2.0
 
 
 def build_inference(settings: InferenceSettings, platform: PlatformSettings, version: str) -> Flask:
-    """Called in the worker, after the fork.
+    """Called in the worker, after the fork. Raises as `build_parts` does."""
+    return create_app(build_parts(settings, platform, version))
+
+
+def build_parts(settings: InferenceSettings, platform: PlatformSettings, version: str) -> ServiceParts:
+    """What the service is made of, without HTTP: for whoever asks a version in its own process.
 
     Raises:
         NotFoundError: there is no such version.
@@ -57,21 +62,19 @@ def build_inference(settings: InferenceSettings, platform: PlatformSettings, ver
     if recommender.model.blend.cold_share:
         Repeated("arrivals", arrivals.refresh, LOOK_S).start()
     profiles = _profiles(store, settings, platform)
-    return create_app(
-        ServiceParts(
-            version=version,
-            bundle_digest=found.digest,
-            recommender=recommender,
-            find=Lookups(recommender.model, encoder, lambda: live.current, clock).find,
-            profiles=profiles,
-            earlier=Earlier(profiles, settings.shown_half_life_minutes * MINUTE),
-            live=live,
-            arrivals=lambda: arrivals.current,
-            clock=clock,
-            registry=new_registry("inference", version=version),
-            # The bundle is open, or we would not be here; without the serving store answers are degraded.
-            checks={},
-        )
+    return ServiceParts(
+        version=version,
+        bundle_digest=found.digest,
+        recommender=recommender,
+        find=Lookups(recommender.model, encoder, lambda: live.current, clock).find,
+        profiles=profiles,
+        earlier=Earlier(profiles, settings.shown_half_life_minutes * MINUTE),
+        live=live,
+        arrivals=lambda: arrivals.current,
+        clock=clock,
+        registry=new_registry("inference", version=version),
+        # The bundle is open, or we would not be here; without the serving store answers are degraded.
+        checks={},
     )
 
 

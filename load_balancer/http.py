@@ -17,6 +17,8 @@ Header = tuple[bytes, bytes]
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 RETRY_AFTER: Header = (b"retry-after", b"1")
+# A browser neither keeps an answer nor takes it for anything but what it says it is.
+ALWAYS: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
 class ProblemError(Exception):
@@ -36,7 +38,7 @@ class GoneError(Exception):
 async def answer(send: Send, status: int, content_type: bytes, body: bytes, *headers: Header) -> None:
     """Send a whole response."""
     length = str(len(body)).encode()
-    start = [(b"content-type", content_type), (b"content-length", length), (b"cache-control", b"no-store")]
+    start = [(b"content-type", content_type), (b"content-length", length), *ALWAYS]
     await send({"type": "http.response.start", "status": status, "headers": [*start, *headers]})
     await send({"type": "http.response.body", "body": body})
 

@@ -14,6 +14,14 @@ from core.health import ALIVE, Check, readiness
 from core.metrics import CONTENT_TYPE, exposition
 from core.problems import PROBLEM_JSON, problem
 
+# Nothing here is a document: a browser that is led here runs, frames and guesses nothing.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 # Nothing here takes a body; what a client sends all the same is cut off early.
 MAX_BODY = 16 * 1024
 
@@ -35,6 +43,7 @@ def create_pages(parts: PageParts) -> Flask:
     # A path is what it says: no redirect to a corrected one, which would carry the client's Host header.
     app.url_map.merge_slashes = False
     app.register_error_handler(HTTPException, _problem)
+    app.after_request(_secure)
 
     @app.get("/livez")
     def livez() -> Response:
@@ -61,8 +70,11 @@ def create_pages(parts: PageParts) -> Flask:
 
 
 def _json(status: int, value: object) -> Response:
-    response = Response(msgspec.json.encode(value), status, content_type="application/json")
-    response.headers["Cache-Control"] = "no-store"
+    return Response(msgspec.json.encode(value), status, content_type="application/json")
+
+
+def _secure(response: Response) -> Response:
+    response.headers.update(HEADERS)
     return response
 
 

@@ -63,6 +63,13 @@ def exposures_between(connection: Connection, first_ms: int, last_ms: int) -> li
     return _read(connection, query.order_by(t.served_ms, t.row_id))
 
 
+def newest_exposures(connection: Connection, limit: int) -> list[StoredExposure]:
+    """The last `limit` requests that main or the canary answered with a list, oldest first."""
+    t = exposures.c
+    query = select(exposures).where(t.arm_served.in_(("main", "canary")), t["items"] != "[]")
+    return _read(connection, query.order_by(t.row_id.desc()).limit(limit))[::-1]
+
+
 def exposure_positions(connection: Connection, positions: Iterable[LogPosition]) -> set[LogPosition]:
     """Those of the positions under which at least one exposure is stored."""
     t = exposures.c

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "balance": "understudy.commands.processes:balance",
     "control": "understudy.commands.processes:control",
     "haproxy": "understudy.commands.haproxy:haproxy",
+    "replay": "understudy.commands.replay:replay",
     "release": "understudy.commands.releases:release",
     "evaluate": "understudy.commands.evaluate:evaluate",
     "migrate": "understudy.commands.settings:migrate",
