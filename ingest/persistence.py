@@ -11,7 +11,7 @@ from ingest.parsing import Batch
 from storage.database import Database
 from storage.dead_letters import store_dead_letters
 from storage.event_log import LogPosition, TopicPartition
-from storage.exposures import LoggedExposure, exposure_positions, store_exposures
+from storage.exposures import LoggedExposure, exposure_positions, store_exposures, those_stored
 from storage.interactions import LoggedInteraction, store_interactions, stored_under
 from storage.progress import Fate, Progress, ProgressDelta, advance_progress, progress_of
 
@@ -22,12 +22,13 @@ R = TypeVar("R", LoggedInteraction, LoggedExposure)
 class Stored:
     """What a batch came to.
 
-    `rows` are the interactions stored under exactly the batch's offsets, now or by an earlier delivery of the
-    same records: what the documents have to follow. `counted` is what is new in the account by (topic, fate);
+    `rows` and `exposures` are those stored under exactly the batch's offsets, now or by an earlier delivery of
+    the same records: what the documents have to follow. `counted` is what is new in the account by (topic, fate);
     `skipped` the offsets by topic that the log did not give us.
     """
 
     rows: list[LoggedInteraction]
+    exposures: list[LoggedExposure]
     counted: Counter[tuple[str, Fate]]
     skipped: Counter[str]
 
@@ -44,14 +45,17 @@ def store_batch(database: Database, batch: Batch) -> Stored:
         rows = batch.interactions
         if store_interactions(connection, _beyond(before, rows)) < len(rows):
             rows = stored_under(connection, [row.position for row in rows])
-        if batch.exposures:
-            store_exposures(connection, _beyond(before, batch.exposures))
+        exposures = _beyond(before, batch.exposures)
+        if exposures:
+            store_exposures(connection, exposures)
+        if len(exposures) < len(batch.exposures):
+            exposures = those_stored(connection, batch.exposures)
         if batch.dead_letters:
             store_dead_letters(connection, batch.dead_letters)
         shown = {LogPosition(row.topic, row.partition, row.offset) for row in batch.exposures}
         shown_now = exposure_positions(connection, shown)
         after = advance_progress(connection, _deltas(batch, rows, shown, shown_now))
-    return Stored(rows, _counted(before, after), _skipped(before, after))
+    return Stored(rows, exposures, _counted(before, after), _skipped(before, after))
 
 
 def _beyond(accounts: Mapping[TopicPartition, Progress], rows: list[R]) -> list[R]:

@@ -115,7 +115,7 @@ class Reader:
         self.metrics.stored(stored)
         for topic, count in (+stored.skipped).items():
             _log.error("%d offsets of topic %s were gone before they were read", count, topic)
-        self._insist("documents", lambda: self.follow(stored.rows, batch.exposures))
+        self._insist("documents", lambda: self.follow(stored.rows, stored.exposures))
         self._insist("commit", lambda: self._commit(consumer, batch))
         self.metrics.batch_seconds.observe(time.perf_counter() - started)
 

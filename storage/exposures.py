@@ -84,6 +84,16 @@ def exposure_positions(connection: Connection, positions: Iterable[LogPosition])
     return found & wanted
 
 
+def those_stored(connection: Connection, rows: Iterable[LoggedExposure]) -> list[LoggedExposure]:
+    """Those of the rows that are stored under their offsets: not one that was deleted since."""
+    t, rows = exposures.c, list(rows)
+    stored: set[str] = set()
+    for topic, partition, offset in {(row.topic, row.partition, row.offset) for row in rows}:
+        query = select(t.request_id).where(t.topic == topic, t.partition == partition, t.offset == offset)
+        stored.update(connection.execute(query).scalars())
+    return [row for row in rows if row.exposure.request_id in stored]
+
+
 def _read(connection: Connection, query: Select[Any]) -> list[StoredExposure]:
     return [StoredExposure(row.row_id, _exposure(row)) for row in connection.execute(query)]
 

@@ -17,7 +17,7 @@ from ingest.audit import audit
 from storage import releases as store
 from storage.bundles import Manifest, publish, staging_folder
 from storage.event_log import Message
-from storage.serving_store import OF_VIEWERS, VIDEO_CATALOG
+from storage.serving_store import OF_VIEWERS, RECENTLY_SHOWN, VIDEO_CATALOG, keys_of_viewer
 from tests.ingest_platform import FaultyServingStore, Platform, fails, platform
 from tests.ingest_support import NOW, event, exposure, message, messages
 from understudy.forgetting import Forgotten, forget
@@ -33,7 +33,7 @@ def here(tmp_path: Path) -> Iterator[Platform]:
         # A video that is called like the viewer is a video still.
         made.serving_store.put_many(VIDEO_CATALOG, {"u3": {"title": "U3"}})
         made.serving_store.put_many("recommendation_realtime", {"u3": {"for_you": []}})
-        made.serving_store.put_many("recently_shown", {"u33/shown:0": {"requests": []}})
+        made.serving_store.put_many(RECENTLY_SHOWN, {"u33/shown:0": {"requests": []}})
         yield made
 
 
@@ -67,13 +67,13 @@ def test_the_viewer_is_gone_and_nobody_else(here: Platform) -> None:
     assert len(here.rows()) == 160
     assert "u3" not in here.profiles() and len(here.profiles()) == 16
     assert here.serving_store.get(VIDEO_CATALOG, "u3") == {"title": "U3"}
-    assert here.serving_store.get("recently_shown", "u33/shown:0") == {"requests": []}
+    assert here.serving_store.get(RECENTLY_SHOWN, "u33/shown:0") == {"requests": []}
     found = audit(here.database, here.log)
     assert found.clean, found.sentences()
 
 
 def test_a_second_time_there_is_nothing_to_delete(here: Platform) -> None:
-    assert forgets(here).deleted == 14
+    assert forgets(here).deleted == 15
     again = forgets(here)
     assert (again.deleted, again.rows.dead_letters) == (0, 0)
     assert forgets(here, "nobody").deleted == 0
@@ -105,6 +105,8 @@ def test_a_reader_that_reads_everything_again_stores_nothing_of_the_viewer(here:
         pass
     consumer.close()
     assert "u3" not in {row.interaction.user_id for row in here.rows()} | here.profiles().keys()
+    assert not any(keys_of_viewer(here.serving_store, name, "u3") for name in OF_VIEWERS)
+    assert keys_of_viewer(here.serving_store, RECENTLY_SHOWN, "u4")
     assert audit(here.database, here.log).clean
 
 
