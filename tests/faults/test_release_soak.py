@@ -53,7 +53,9 @@ def real_stage(home: Path) -> tuple[Stage, ProcessRuntime]:
     return stage, runtime
 
 
-@pytest.mark.parametrize("minutes", [10, pytest.param(60, marks=[pytest.mark.long, pytest.mark.timeout(3_600)])])
+@pytest.mark.parametrize(
+    "minutes", [10, pytest.param(60, marks=[pytest.mark.long, pytest.mark.timeout(3_600)])]
+)
 def test_f46_memory_and_descriptors_stay_flat(tmp_path: Path, minutes: int) -> None:
     stage, runtime = real_stage(tmp_path)
     pages = create_control(stage.database, stage.clock, new_registry("control")).test_client()
