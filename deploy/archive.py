@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Final
@@ -17,7 +17,7 @@ from deploy.outcome_rows import WATCHED_PERCENTAGE
 from deploy.rows import SUCCESS_EVENTS, DatabaseRows
 from storage import releases as store
 from storage.database import Database
-from storage.exposure_columns import StoredColumns, columns_of_release
+from storage.exposure_columns import StoredColumns, columns_of_release, items_of
 from storage.interactions import OutcomeColumns, interactions_between
 
 FORMAT: Final = 1
@@ -67,7 +67,7 @@ def lines_of(database: Database, release_id: str) -> Iterator[Line]:
         viewers: set[str] = set()
         for portion in columns_of_release(connection, release_id, 0, last_row):
             viewers.update(portion.user_id)
-            yield from _exposures(portion)
+            yield from _exposures(portion, items_of(connection, portion.row))
         plan = ReleasePlan.from_json(row.plan["evaluation"])
         last_ms = looks[-1].at_ms - plan.ingest_delay_ms
         yield from _interactions(
@@ -124,9 +124,9 @@ def _opened(path: Path, mode: str, compressed: bool) -> IO[bytes]:
     return path.open(mode)
 
 
-def _exposures(portion: StoredColumns) -> Iterator[Line]:
+def _exposures(portion: StoredColumns, shown: Sequence[str]) -> Iterator[Line]:
     columns = [_plain(getattr(portion, name)) for name in EXPOSURE]
-    for row, items, *values in zip(portion.row, portion.items, *columns, strict=True):
+    for row, items, *values in zip(portion.row, shown, *columns, strict=True):
         yield {
             "kind": "exposure",
             "row": row,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -13,20 +13,31 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Objects = NDArray[np.object_]
 
+# Gives the lists, or their JSON texts, that entries of `items` stand for.
+Shown = Callable[[Objects], Sequence[str | Sequence[str]]]
+
 NOBODY = -1  # the viewer of an event who was never shown anything
+
+
+def as_given(items: Objects) -> Sequence[str | Sequence[str]]:
+    """`Shown` of items that are the lists themselves."""
+    lists: list[str | Sequence[str]] = items.tolist()
+    return lists
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Requests:
     """Answered requests in the order of (served_ms, request id), one row each.
 
-    `viewer` holds codes from 0; `items` the shown videos, as a sequence of ids or as the JSON text of one.
+    `viewer` holds codes from 0; `items` the shown videos, as a sequence of ids or as the JSON text of one, or
+    what `shown` makes such out of.
     """
 
     request_id: Objects
     viewer: Ints
     served_ms: Ints
     items: Objects
+    shown: Shown = as_given
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,9 +84,9 @@ def _speaks_for(requests: Requests, row: Ints, events: Events, window_ms: int) -
     age = events.received_ms - requests.served_ms[row]
     fits: Bools = (requests.viewer[row] == events.viewer) & (age >= 0) & (age <= window_ms)
     candidates = np.flatnonzero(fits)
+    lists = requests.shown(requests.items[row[candidates]])
     fits[candidates] = [
-        shows(items, video)
-        for items, video in zip(requests.items[row[candidates]], events.video_id[candidates], strict=True)
+        shows(items, video) for items, video in zip(lists, events.video_id[candidates], strict=True)
     ]
     return fits
 

@@ -87,7 +87,7 @@ class Evaluator:
             release_id=release_id,
             plan=plan,
             started_ms=started_ms,
-            outcomes=OutcomeState(plan, started_ms, before),
+            outcomes=OutcomeState(plan, started_ms, before, self._rows.shown),
             state=State.begin(plan, started_ms),
             at_ms=started_ms,
             bounds=deque(known),

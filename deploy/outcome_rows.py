@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
@@ -14,15 +14,14 @@ from deploy.crediting import Bools, Ints, Objects
 Floats = NDArray[np.float64]
 
 WATCHED_PERCENTAGE = 50.0
-_OUTCOMES = {"error": 1, "timeout": 2, "short": 3}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExposureColumns:
     """Exposures of one release, one entry per request in each column, in any order.
 
-    `items` holds the JSON text of the list as stored, or the list itself. `arm_served` (the arm that
-    answered) may be left out; then nobody is known to have fallen back.
+    `items` holds the JSON text of the list as stored, the list itself, or what `Rows.shown` makes such out of.
+    `arm_served` (the arm that answered) may be left out; then nobody is known to have fallen back.
     """
 
     request_id: Sequence[str]
@@ -30,7 +29,7 @@ class ExposureColumns:
     served_ms: Sequence[int] | Ints
     arm_assigned: Sequence[str]
     stage: Sequence[int] | Ints
-    items: Sequence[str | Sequence[str]]
+    items: Sequence[str | int | Sequence[str]]
     forced: Sequence[bool] | Bools
     outcome: Sequence[str]
     latency_ms: Sequence[float] | Floats
@@ -116,21 +115,24 @@ class RequestRows(_Columns):
     def read(cls, columns: ExposureColumns, roster: Roster) -> RequestRows:
         stage = np.asarray(columns.stage, np.int64)
         nothing = np.zeros(stage.size, np.bool_)
-        outcome = _codes(columns.outcome, _OUTCOMES)
-        served = columns.arm_served
+        assigned, outcome, served = (
+            objects(columns.arm_assigned),
+            objects(columns.outcome),
+            columns.arm_served,
+        )
         return cls(
             request_id=objects(columns.request_id),
             viewer=roster.enrol(columns.user_id),
             served_ms=np.asarray(columns.served_ms, np.int64),
             items=objects(columns.items),
             stage=stage,
-            canary=_codes(columns.arm_assigned, {"canary": 1}) == 1,
+            canary=_are(assigned, "canary"),
             counted=(stage > 0) & ~np.asarray(columns.forced, np.bool_),
             latency_ms=np.asarray(columns.latency_ms, np.float64),
-            error=outcome == _OUTCOMES["error"],
-            timeout=outcome == _OUTCOMES["timeout"],
-            short=outcome == _OUTCOMES["short"],
-            fell_back=nothing if served is None else objects(served) != objects(columns.arm_assigned),
+            error=_are(outcome, "error"),
+            timeout=_are(outcome, "timeout"),
+            short=_are(outcome, "short"),
+            fell_back=nothing if served is None else objects(served) != assigned,
             succeeded=nothing.copy(),
         )
 
@@ -176,7 +178,7 @@ class SuccessRows(_Columns):
     def read(cls, columns: InteractionColumns, known_ids: set[str]) -> SuccessRows:
         """The successes among the events; with event ids, each once: adds to `known_ids`."""
         watched = np.array(columns.watch_percentage, np.float64)  # None becomes NaN
-        success = (_codes(columns.event_type, {"complete": 1}) == 1) | (watched >= WATCHED_PERCENTAGE)
+        success = _are(objects(columns.event_type), "complete") | (watched >= WATCHED_PERCENTAGE)
         received = np.asarray(columns.received_ms, np.int64)
         chosen = np.flatnonzero(success).tolist()
         if len(columns.event_id):
@@ -200,14 +202,9 @@ def objects(values: Sequence[Any]) -> Objects:
     return array
 
 
-class _Codes(dict[str, int]):
-    def __missing__(self, value: str) -> int:
-        return 0
-
-
-def _codes(values: Sequence[str], known: Mapping[str, int]) -> NDArray[np.int8]:
-    """The numbers of known texts, 0 for every other."""
-    return np.fromiter(map(_Codes(known).__getitem__, values), np.int8, len(values))
+def _are(values: Objects, text: str) -> Bools:
+    """Which of the texts are this one; equal objects are told by identity, without a look at their letters."""
+    return np.asarray(values == text, np.bool_)
 
 
 def _break_ties(order: NDArray[np.intp], served_ms: Ints, request_id: Objects) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from deploy.crediting import NOBODY, Bools, Events, Ints, Requests, credit
+from deploy.crediting import NOBODY, Bools, Events, Ints, Requests, Shown, as_given, credit
 from deploy.evaluation import Before, Look, Matured, ReleasePlan, Served
 from deploy.outcome_rows import (
     ExposureColumns,
@@ -38,8 +38,15 @@ class OutcomeState:
     Viewers are numbered in the order in which they appear; nothing depends on the numbers.
     """
 
-    def __init__(self, plan: ReleasePlan, started_ms: int, history: History | None = None) -> None:
+    def __init__(
+        self,
+        plan: ReleasePlan,
+        started_ms: int,
+        history: History | None = None,
+        shown: Shown = as_given,
+    ) -> None:
         self._plan = plan
+        self._shown = shown
         self._at_ms = started_ms  # of the last look made
         self._roster = Roster()
         self._names: list[str] = []  # of the roster, in order
@@ -86,7 +93,8 @@ class OutcomeState:
     def _credit(self, until_ms: int) -> None:
         """Settle every event received by then; the others wait."""
         due = self._successes.received_ms <= until_ms
-        _mark_successes(self._requests, self._successes.take(due), self._roster, self._plan.window_ms)
+        due_rows = self._successes.take(due)
+        _mark_successes(self._requests, due_rows, self._roster, self._plan.window_ms, self._shown)
         self._successes = self._successes.take(~due)
 
     def _look(self, at_ms: int) -> Look:
@@ -156,7 +164,11 @@ def looks(
 
 
 def history(
-    plan: ReleasePlan, exposures: ExposureColumns, interactions: InteractionColumns, started_ms: int
+    plan: ReleasePlan,
+    exposures: ExposureColumns,
+    interactions: InteractionColumns,
+    started_ms: int,
+    shown: Shown = as_given,
 ) -> dict[str, tuple[int, int]]:
     """Requests and successes of each viewer before a release, whatever arm or release they belonged to.
 
@@ -165,16 +177,19 @@ def history(
     roster = Roster()
     rows = RequestRows.read(exposures, roster).in_order()
     successes = SuccessRows.read(interactions, set())
-    _mark_successes(rows, successes.take(successes.received_ms <= started_ms), roster, plan.window_ms)
+    successes = successes.take(successes.received_ms <= started_ms)
+    _mark_successes(rows, successes, roster, plan.window_ms, shown)
     rows = rows.take(slice(0, rows.until(started_ms - plan.window_ms)))
     requests = np.bincount(rows.viewer, minlength=len(roster))
     succeeded = np.bincount(rows.viewer[rows.succeeded], minlength=len(roster))
     return {name: (int(n), int(y)) for name, n, y in zip(roster, requests, succeeded, strict=True) if n > 0}
 
 
-def _mark_successes(rows: RequestRows, successes: SuccessRows, roster: Roster, window_ms: int) -> None:
+def _mark_successes(
+    rows: RequestRows, successes: SuccessRows, roster: Roster, window_ms: int, shown: Shown
+) -> None:
     credited = credit(
-        Requests(rows.request_id, rows.viewer, rows.served_ms, rows.items),
+        Requests(rows.request_id, rows.viewer, rows.served_ms, rows.items, shown),
         Events(
             roster.find(successes.user_id.tolist(), NOBODY),
             successes.video_id,

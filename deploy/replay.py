@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import msgspec
 
 from core.errors import InvalidInputError
 from deploy.archive import EXPOSURE, FORMAT, Line
+from deploy.crediting import Objects, as_given
 from deploy.evaluation import VERDICTS, ReleasePlan, canonical
 from deploy.evaluator import Evaluator
 from deploy.outcome_rows import ExposureColumns, InteractionColumns
@@ -70,6 +71,9 @@ class FileRows:
         ]
         names = ("user_id", "video_id", "event_type", "watch_percentage", "request_id", "received_ms")
         return InteractionColumns(**{name: [line[name] for line in found] for name in names}), 0
+
+    def shown(self, items: Objects) -> Sequence[str | Sequence[str]]:
+        return as_given(items)
 
     def history(self, plan: ReleasePlan, started_ms: int) -> History:
         return self.before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any, Protocol
@@ -11,11 +11,12 @@ import numpy as np
 
 from core.clock import DAY
 from core.errors import InvalidInputError
+from deploy.crediting import Objects
 from deploy.evaluation import ReleasePlan
 from deploy.outcome_rows import ExposureColumns, InteractionColumns
 from deploy.outcomes import History, history
 from storage.database import Database
-from storage.exposure_columns import StoredColumns, columns_between, columns_of_release
+from storage.exposure_columns import StoredColumns, columns_between, columns_of_release, items_of
 from storage.interactions import interactions_between, last_interaction
 from storage.releases import known_at_looks
 
@@ -67,6 +68,10 @@ class Rows(Protocol):
         """What was received between two times, both included, and the last row stored of all interactions."""
         ...
 
+    def shown(self, items: Objects) -> Sequence[str | Sequence[str]]:
+        """The lists, or their JSON texts, that entries of an exposures' `items` stand for."""
+        ...
+
     def history(self, plan: ReleasePlan, started_ms: int) -> History:
         """What each viewer did before a release."""
         ...
@@ -107,10 +112,14 @@ class DatabaseRows:
         )
         return read, last_row
 
+    def shown(self, items: Objects) -> Sequence[str | Sequence[str]]:
+        with self._database.read() as connection:
+            return items_of(connection, items.tolist())
+
     def history(self, plan: ReleasePlan, started_ms: int) -> History:
         first_ms = started_ms - HISTORY_MS
         exposures = self.exposures_between(first_ms, started_ms - plan.window_ms)
-        return history(plan, exposures, self.interactions(first_ms, started_ms)[0], started_ms)
+        return history(plan, exposures, self.interactions(first_ms, started_ms)[0], started_ms, self.shown)
 
     def exposures_between(self, first_ms: int, last_ms: int) -> ExposureColumns:
         """What was served between two times, both included, of whatever release."""
@@ -119,7 +128,7 @@ class DatabaseRows:
 
 
 def exposure_columns(portions: Iterable[StoredColumns]) -> ExposureColumns:
-    """Portions of stored exposures, end to end."""
+    """Portions of stored exposures, end to end; their `items` are row numbers."""
     held = list(portions)
 
     def joined(name: str) -> list[Any]:
@@ -134,7 +143,7 @@ def exposure_columns(portions: Iterable[StoredColumns]) -> ExposureColumns:
         served_ms=array("served_ms", np.int64),
         arm_assigned=joined("arm_assigned"),
         stage=array("stage", np.int64),
-        items=joined("items"),
+        items=joined("row"),
         forced=array("forced", np.bool_),
         outcome=joined("outcome"),
         latency_ms=array("latency_ms", np.float64),

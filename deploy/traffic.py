@@ -37,7 +37,7 @@ def measure_traffic(database: Database, plan: ReleasePlan, now_ms: int, days: fl
             f"only {served_ms.size} requests of the last {days:g} days have had their window, {LEAST_REQUESTS} "
             "are needed; say what the traffic is like with --viewers-a-day and the options beside it"
         )
-    by_viewer = history(plan, exposures, interactions, last_ms + plan.window_ms)
+    by_viewer = history(plan, exposures, interactions, last_ms + plan.window_ms, rows.shown)
     requests, successes = np.array(list(by_viewer.values()), np.int64).T
     span_ms = max(last_ms - int(served_ms.min()), LEAST_SPAN_MS)
     return Traffic(

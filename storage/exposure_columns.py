@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-PORTION: Final = 20_000
+PORTION: Final = 600  # rows held at once: so few that the garbage collector, which counts them, stays away
 MOST: Final = 2**63 - 1
 _NAMES: Final = ", ".join(
     f'"{name}"'
@@ -23,7 +25,6 @@ _NAMES: Final = ", ".join(
         "arm_assigned",
         "arm_served",
         "stage",
-        "items",
         "forced",
         "outcome",
         "latency_ms",
@@ -33,7 +34,7 @@ _NAMES: Final = ", ".join(
 
 @dataclass(frozen=True, slots=True)
 class StoredColumns:
-    """Some exposures, one entry per request in each column; `items` is the JSON text of the shown ids."""
+    """Some exposures, one entry per request in each column. What each showed is asked for by row: `items_of`."""
 
     row: tuple[int, ...]
     request_id: tuple[str, ...]
@@ -42,7 +43,6 @@ class StoredColumns:
     arm_assigned: tuple[str, ...]
     arm_served: tuple[str, ...]
     stage: NDArray[np.int64]
-    items: tuple[str, ...]
     forced: NDArray[np.bool_]
     outcome: tuple[str, ...]
     latency_ms: NDArray[np.float64]
@@ -69,6 +69,24 @@ def columns_between(connection: Connection, first_ms: int, last_ms: int) -> Iter
     )
 
 
+def items_of(connection: Connection, rows: Sequence[int]) -> list[str]:
+    """The JSON text of the shown ids of each row: most of an exposure's bytes, and few evaluations need many."""
+    on_postgresql = connection.dialect.name == "postgresql"
+    query = (
+        'SELECT "row_id", "items" FROM "output"."exposures" WHERE "row_id" = ANY(%s)'
+        if on_postgresql
+        else 'SELECT "row_id", "items" FROM "exposures" WHERE "row_id" IN (SELECT "value" FROM json_each(?))'
+    )
+    driver: Any = connection.connection.driver_connection
+    texts: dict[int, str] = {}
+    with closing(driver.cursor()) as cursor:
+        for first in range(0, len(rows), PORTION):
+            portion = list(rows[first : first + PORTION])
+            cursor.execute(query, (portion if on_postgresql else json.dumps(portion),))
+            texts.update(cursor.fetchall())
+    return [texts[row] for row in rows]
+
+
 def _portions(connection: Connection, where: str, values: tuple[str | int, ...]) -> Iterator[StoredColumns]:
     """By the driver's own cursor: rows of SQLAlchemy cost as much as everything else together."""
     on_postgresql = connection.dialect.name == "postgresql"
@@ -78,29 +96,28 @@ def _portions(connection: Connection, where: str, values: tuple[str | int, ...])
     # A named cursor stays on PostgreSQL's side; another would fetch everything before the first row.
     with closing(driver.cursor("exposures") if on_postgresql else driver.cursor()) as cursor:
         cursor.execute(query, values)
-        known: dict[str, str] = {}  # equal names of viewers, arms and outcomes are one object
         while portion := cursor.fetchmany(PORTION):
-            yield _columns(portion, known)
+            yield _columns(portion)
 
 
-def _columns(portion: list[tuple[Any, ...]], known: dict[str, str]) -> StoredColumns:
-    rows, request, user, served, assigned, answered, stage, items, forced, outcome, latency = zip(
+def _columns(portion: list[tuple[Any, ...]]) -> StoredColumns:
+    rows, request, user, served, assigned, answered, stage, forced, outcome, latency = zip(
         *portion, strict=True
     )
     return StoredColumns(
         row=rows,
         request_id=request,
-        user_id=_once(user, known),
+        user_id=_once(user),
         served_ms=np.array(served, np.int64),
-        arm_assigned=_once(assigned, known),
-        arm_served=_once(answered, known),
+        arm_assigned=_once(assigned),
+        arm_served=_once(answered),
         stage=np.array(stage, np.int64),
-        items=items,
         forced=np.array(forced, np.bool_),
-        outcome=_once(outcome, known),
+        outcome=_once(outcome),
         latency_ms=np.array(latency, np.float64),
     )
 
 
-def _once(names: tuple[str, ...], known: dict[str, str]) -> tuple[str, ...]:
-    return tuple(map(known.setdefault, names, names))
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Equal names of viewers, arms and outcomes as one object."""
+    return tuple(map(sys.intern, names))

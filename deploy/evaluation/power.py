@@ -32,6 +32,7 @@ EFFECTS = (0.05, 0.0, -0.05, -0.20)
 _PATHS = 800
 _MOST_POINTS = 300
 _SEED = 7
+_MOST = 1e15  # viewers, requests or milliseconds; beyond, squares leave the floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Traffic:
 
     def __post_init__(self) -> None:
         for name in ("viewers_a_day", "requests_a_day", "viewers", "over_ms"):
-            _check(name, getattr(self, name), above=0)
+            _check(name, getattr(self, name), above=0, most=_MOST)
         _check("clustering", self.clustering, least=1)
         _check("base_rate", self.base_rate, above=0, below=1)
         _check("correlation", self.correlation, least=0, most=1)

@@ -27,7 +27,7 @@ from storage.dead_letters import (
     waiting_dead_letters,
 )
 from storage.event_log import LogPosition, TopicPartition
-from storage.exposure_columns import columns_between, columns_of_release
+from storage.exposure_columns import columns_between, columns_of_release, items_of
 from storage.exposures import (
     LoggedExposure,
     exposure_positions,
@@ -254,6 +254,8 @@ def test_exposures_by_column_are_those_by_row(database: Database) -> None:
         (portion,) = columns_of_release(connection, "r1", 2, by_row[-3].row)
         (between,) = columns_between(connection, NOW + 11, NOW + 20)
         assert list(columns_of_release(connection, "none")) == []
+        texts = items_of(connection, portion.row[::-1])
+        assert items_of(connection, []) == []
     wanted = [(one.row, one.exposure.request_id, one.exposure.served_ms) for one in by_row[:-2]]
     assert list(zip(portion.row, portion.request_id, portion.served_ms.tolist(), strict=True)) == wanted
     assert portion.last_row == by_row[-3].row
@@ -263,7 +265,7 @@ def test_exposures_by_column_are_those_by_row(database: Database) -> None:
         first.stage,
         last.forced,
     )
-    assert json.loads(portion.items[0]) == list(first.items)
+    assert [json.loads(text) for text in texts[::-1]] == [list(one.exposure.items) for one in by_row[:-2]]
     assert between.served_ms.tolist() == list(range(NOW + 11, NOW + 21))
 
 

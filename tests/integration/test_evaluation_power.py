@@ -74,6 +74,7 @@ def test_it_says_the_same_at_every_call() -> None:
     ("change", "said"),
     [
         ({"viewers_a_day": 0}, "viewers a day"),
+        ({"viewers_a_day": 1e300}, "viewers a day"),
         ({"base_rate": 1.0}, "base rate"),
         ({"correlation": float("nan")}, "correlation"),
     ],
