@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -113,11 +113,12 @@ class Reader:
         self.metrics.stored(stored)
         for topic, count in (+stored.skipped).items():
             _log.error("%d offsets of topic %s were gone before they were read", count, topic)
-        self._insist("documents", lambda: self._follow(stored.rows))
+        self._insist("documents", lambda: self.follow(stored.rows))
         self._insist("commit", lambda: self._commit(consumer, batch))
         self.metrics.batch_seconds.observe(time.perf_counter() - started)
 
-    def _follow(self, rows: list[LoggedInteraction]) -> None:
+    def follow(self, rows: Sequence[LoggedInteraction]) -> None:
+        """Bring the documents up to rows that SQL holds. Raises DependencyError."""
         follow(self._serving_store, rows, self._clock.now_ms(), self._shelf)
 
     def join(self) -> Consumer:
