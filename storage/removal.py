@@ -50,7 +50,8 @@ def remove_older(connection: Connection, kind: Kind, before_ms: int, limit: int)
     oldest = connection.execute(
         select(t.row_id).where(time < before_ms).order_by(time).limit(limit)
     ).scalars()
-    return _remove(connection, table, t.row_id.in_(oldest.all()))
+    (removed,) = _remove(connection, (table, t.row_id.in_(oldest.all())))
+    return removed
 
 
 def count_of_viewer(connection: Connection, user_id: str) -> ViewerRows:
@@ -68,24 +69,32 @@ def remove_viewer(connection: Connection, user_id: str) -> ViewerRows:
 
     A dead letter keeps its row, because the account counts it; what it said is gone.
     """
-
-    def remove(table: Table) -> int:
-        return _remove(connection, table, table.c.user_id == user_id)
-
     letters = _letters_of(connection, user_id)
     if letters:
         emptied = {"reason": FORGOTTEN, "message": "", "value": b""}
         connection.execute(update(dead_letters).where(dead_letters.c.row_id.in_(letters)).values(emptied))
-    return ViewerRows(remove(interactions), remove(exposures), len(letters))
+    choices = [(table, table.c.user_id == user_id) for table in (interactions, exposures)]
+    events, shown = _remove(connection, *choices)
+    return ViewerRows(events, shown, len(letters))
 
 
-def _remove(connection: Connection, table: Table, chosen: ColumnElement[bool]) -> int:
-    """Delete and count what was really deleted: somebody else may be deleting the same rows at this moment."""
+def _remove(connection: Connection, *choices: tuple[Table, ColumnElement[bool]]) -> list[int]:
+    """Delete the rows chosen of each table; how many went, by table."""
+    places: set[TopicPartition] = set()
+    for table, chosen in choices:
+        query = select(table.c.topic, table.c.partition).where(chosen).distinct()
+        places |= {TopicPartition(*place) for place in connection.execute(query)}
+    # All accounts are locked first and in the reader's order, and nothing is deleted elsewhere: else two could
+    # wait for each other.
+    progress_of(connection, sorted(places), lock=True)
+    return [_delete(connection, table, chosen, places) for table, chosen in choices]
+
+
+def _delete(
+    connection: Connection, table: Table, chosen: ColumnElement[bool], places: set[TopicPartition]
+) -> int:
+    """Counts what was really deleted: somebody else may have deleted some of the rows a moment ago."""
     t = table.c
-    query = select(t.topic, t.partition).where(chosen).distinct()
-    places = sorted(TopicPartition(*place) for place in connection.execute(query))
-    # Locked first, as the reader does, and nothing deleted elsewhere: else two could wait for each other.
-    progress_of(connection, places, lock=True)
     locked = chosen & tuple_(t.topic, t.partition).in_([tuple(place) for place in places])
     deleted = connection.execute(delete(table).where(locked).returning(t.topic, t.partition, t.offset)).all()
     positions = {LogPosition(*row) for row in deleted}

@@ -166,8 +166,12 @@ def test_a_reader_and_those_who_delete_at_the_same_time_agree_on_the_account(dat
             interactions=[
                 logged(n, event(n, user_id=f"u{n % 3}", received_ms=NOW + n)) for n in range(k, k + 20)
             ],
-            following={INTERACTIONS: k + 20},
-            records=20,
+            exposures=[
+                LoggedExposure(TOPIC_EXPOSURES, 0, k // 20, item, exposure(f"c{k}{item}", user_id=f"u{item}"))
+                for item in range(2)
+            ],
+            following={INTERACTIONS: k + 20, EXPOSURES: k // 20 + 1},
+            records=21,
         )
         for k in range(0, 400, 20)
     ]
@@ -199,6 +203,7 @@ def test_a_reader_and_those_who_delete_at_the_same_time_agree_on_the_account(dat
         reading.result()
     with database.begin() as connection:
         remove_older(connection, "interactions", NOW + 300, 400)
-    part = audited(database, INTERACTIONS, 400)
+    part, shown = audited(database, INTERACTIONS, 400), audited(database, EXPOSURES, 20)
     assert part.clean, part.sentence()
+    assert shown.clean and shown.rows == 20, shown.sentence()
     assert part.account.removed == 300 + 33  # the oldest 300, and of the other 100 those of u1

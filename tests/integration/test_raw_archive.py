@@ -125,7 +125,7 @@ def test_a_viewer_is_forgotten_in_every_file_of_the_archive(here: Platform, arch
 
 
 def test_killed_between_writing_and_committing_it_appends_nothing_twice(here: Platform) -> None:
-    kill_archivers(here, kills=3)
+    kill_archivers(here, kills=2)
 
 
 @pytest.mark.long
