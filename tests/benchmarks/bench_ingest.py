@@ -40,10 +40,10 @@ from tests.support import wait_until
 
 BEGIN: Final = "<!-- measured: written by `make bench-ingest` -->"
 END: Final = "<!-- end of measured -->"
-EVENTS, WARM, BATCH = 60_000, 10_000, 2_000
+EVENTS, WARM, BATCH = 40_000, 10_000, 2_000
 ROUNDS, PARSED = 200, 2_000
-IDIOMATIC = 6_000
-PROBES, RATE = 200, 1_000
+IDIOMATIC = 4_000
+PROBES, RATE = 100, 1_000
 
 
 class PlainReader(Reader):
