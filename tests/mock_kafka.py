@@ -69,7 +69,7 @@ class MockLog:
             self._ends[TopicPartition(topic, stored.partition)] = stored.offset + 1
 
     def consumer(self, group: str, topics: Sequence[str]) -> KafkaMember:
-        return KafkaMember(group, topics, self._servers, 4_000, 6_000, OPTIONS)
+        return KafkaMember(group, topics, self._servers, 4_000, 1_500, OPTIONS)
 
     def ends(self, topic: str) -> dict[TopicPartition, int]:
         return dict(self._ends)
