@@ -43,7 +43,7 @@ BEGIN: Final = "<!-- measured: written by `make bench-ingest` -->"
 END: Final = "<!-- end of measured -->"
 EVENTS, WARM, BATCH = 40_000, 10_000, 2_000
 ROUNDS, PARSED = 200, 2_000
-STORED, STORE_ROUNDS = 6_000, 3
+STORED, STORE_ROUNDS = 6_000, 7
 PROBES, RATE = 100, 1_000
 
 
