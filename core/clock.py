@@ -20,7 +20,7 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+ONE_MS = timedelta(milliseconds=1)
 _Aware = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -78,7 +78,7 @@ def parse_ms(text: str) -> int:
         InvalidInputError: not RFC 3339, no offset, or no such day.
     """
     try:
-        return (msgspec.convert(text, _Aware) - EPOCH) // _MILLISECOND
+        return (msgspec.convert(text, _Aware) - EPOCH) // ONE_MS
     except msgspec.ValidationError:
         raise InvalidInputError(
             f"time {text[:40]!r} is not RFC 3339 with an offset, as in 2026-01-31T12:00:00Z"

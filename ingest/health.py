@@ -1,4 +1,4 @@
-"""Whether the reader is ready, and if not, why not."""
+"""Whether the reader lives and is ready, and if not, why not."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from core.health import Readiness, readiness
 from ingest.reader import ReaderState
 
 
+def reader_liveness(state: ReaderState, clock: Clock, stuck_ms: int) -> str | None:
+    """Why the process should be restarted; None while its loop comes round, be it only to try again."""
+    if clock.now_ms() - state.turn_ms <= stuck_ms:
+        return None
+    return f"the loop has hung in one step since {format_ms(state.turn_ms)}"
+
+
 def reader_readiness(state: ReaderState, clock: Clock, stuck_ms: int) -> Readiness:
-    """Ready: it has joined, nothing is being repeated, and records that wait are being read."""
+    """Ready: it has joined, comes round, repeats nothing, and records that wait are being read."""
 
     def progress() -> str | None:
         waiting = state.lag.total if state.lag else 0
@@ -20,6 +27,7 @@ def reader_readiness(state: ReaderState, clock: Clock, stuck_ms: int) -> Readine
         {
             "started": lambda: None if state.started else "has not joined its consumer group yet",
             "dependencies": lambda: state.problem,
+            "loop": lambda: reader_liveness(state, clock, stuck_ms),
             "progress": progress,
         }
     )

@@ -20,16 +20,23 @@ Page = Callable[[], Answer]
 
 
 def reader_pages(
-    version: str, ready: Callable[[], Readiness], exposition: Callable[[], bytes]
+    version: str,
+    ready: Callable[[], Readiness],
+    hangs: Callable[[], str | None],
+    exposition: Callable[[], bytes],
 ) -> dict[str, Page]:
-    """The pages by path."""
+    """The pages by path. `hangs` says why the process should be restarted."""
+
+    def livez() -> Answer:
+        why = hangs()
+        return (200, JSON, msgspec.json.encode(ALIVE)) if why is None else (503, PROBLEM_JSON, problem(503, why))
 
     def readyz() -> Answer:
         found = ready()
         return (200 if found.ready else 503), JSON, msgspec.json.encode(found.as_json())
 
     return {
-        "/livez": lambda: (200, JSON, msgspec.json.encode(ALIVE)),
+        "/livez": livez,
         "/readyz": readyz,
         "/metrics": lambda: (200, CONTENT_TYPE, exposition()),
         "/version": lambda: (200, JSON, msgspec.json.encode({"service": "reader", "version": version})),

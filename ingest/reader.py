@@ -44,6 +44,7 @@ class ReaderState:
     started: bool = False
     problem: str | None = None
     progress_ms: int = 0
+    turn_ms: int = 0  # when the loop last began something: a poll, an attempt, a pause
     lag: Lag | None = None
 
 
@@ -65,7 +66,7 @@ class Reader:
         stop: threading.Event,
         shelf: Shelf = EMPTY_SHELF,
     ) -> None:
-        self.state = ReaderState(progress_ms=clock.now_ms())
+        self.state = ReaderState(progress_ms=clock.now_ms(), turn_ms=clock.now_ms())
         self._log = log
         self._database = database
         self._serving_store = serving_store
@@ -73,6 +74,7 @@ class Reader:
         self._settings = settings
         self._kinds = settings.kinds
         self.metrics = metrics
+        metrics.expect(self._kinds)
         self._stop = stop
         self._shelf = shelf
         self._limit = DeadLetterLimit(settings.dead_letter_limit, settings.dead_letter_window)
@@ -165,6 +167,7 @@ class Reader:
         """Repeat `attempt` with growing pauses while its error is retriable."""
         pause_ms = self._settings.retry_first_ms
         while True:
+            self.state.turn_ms = self._clock.now_ms()
             try:
                 result = attempt()
             except UnderstudyError as error:

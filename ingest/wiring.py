@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from core.clock import SystemClock
 from core.metrics import exposition, new_registry
 from core.settings import PlatformSettings
-from ingest.health import reader_readiness
+from ingest.health import reader_liveness, reader_readiness
 from ingest.metrics import ReaderMetrics
 from ingest.pages import Page, reader_pages
 from ingest.reader import Reader
@@ -53,6 +53,7 @@ def build_reader(
     pages = reader_pages(
         package,
         ready=lambda: reader_readiness(reader.state, clock, settings.stuck_ms),
+        hangs=lambda: reader_liveness(reader.state, clock, settings.stuck_ms),
         exposition=lambda: exposition(registry),
     )
     return ReaderProcess(reader, pages, stores)

@@ -31,6 +31,7 @@ class MockCluster:
         self._client = library.rd_kafka_new(0, None, None, 0)
         self._cluster = library.rd_kafka_mock_cluster_new(self._client, 3)
         self.servers = library.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
+        library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
         self._must(library.rd_kafka_mock_topic_create(self._cluster, self._topic, partitions, 3))
 
     def move_leader(self, partition: int, broker: int) -> None:
@@ -68,7 +69,7 @@ class MockLog:
             self._ends[TopicPartition(topic, stored.partition)] = stored.offset + 1
 
     def consumer(self, group: str, topics: Sequence[str]) -> KafkaMember:
-        return KafkaMember(group, topics, self._servers, 4_000, 6_000, OPTIONS)
+        return KafkaMember(group, topics, self._servers, 4_000, 1_500, OPTIONS)
 
     def ends(self, topic: str) -> dict[TopicPartition, int]:
         return dict(self._ends)
@@ -97,6 +98,7 @@ def _library() -> ctypes.CDLL:
         "rd_kafka_mock_cluster_new": (pointer, [pointer, integer]),
         "rd_kafka_mock_cluster_destroy": (None, [pointer]),
         "rd_kafka_mock_cluster_bootstraps": (text, [pointer]),
+        "rd_kafka_mock_group_initial_rebalance_delay_ms": (None, [pointer, ctypes.c_int32]),
         "rd_kafka_mock_topic_create": (integer, [pointer, text, integer, integer]),
         "rd_kafka_mock_partition_set_leader": (integer, [pointer, text, ctypes.c_int32, ctypes.c_int32]),
         "rd_kafka_mock_push_request_errors_array": (

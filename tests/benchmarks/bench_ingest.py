@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
 from core.clock import SystemClock
@@ -28,7 +29,7 @@ from ingest.reader import Reader
 from ingest.server import calm_garbage_collection
 from storage.database import open_database
 from storage.event_log import Message, Record
-from storage.interactions import LoggedInteraction
+from storage.interactions import LoggedInteraction, store_interactions
 from storage.migrate import migrate
 from storage.serving_store import USER_REALTIME_PROFILE
 from storage.tables import interactions
@@ -40,10 +41,10 @@ from tests.support import wait_until
 
 BEGIN: Final = "<!-- measured: written by `make bench-ingest` -->"
 END: Final = "<!-- end of measured -->"
-EVENTS, WARM, BATCH = 60_000, 10_000, 2_000
+EVENTS, WARM, BATCH = 40_000, 10_000, 2_000
 ROUNDS, PARSED = 200, 2_000
-IDIOMATIC = 6_000
-PROBES, RATE = 200, 1_000
+STORED, STORE_ROUNDS = 6_000, 7
+PROBES, RATE = 100, 1_000
 
 
 class PlainReader(Reader):
@@ -54,22 +55,30 @@ class PlainReader(Reader):
 
 
 @dataclass(frozen=True)
-class Row:
+class Figure:
     """One line of the table. `more`: more is better."""
 
     name: str
-    measured: float
     must: float
     aim: float
-    unit: str
     more: bool = True
 
-    @property
-    def verdict(self) -> str:
+    def verdict(self, measured: float) -> str:
         def reaches(bound: float) -> bool:
-            return self.measured >= bound if self.more else self.measured <= bound
+            return measured >= bound if self.more else measured <= bound
 
         return "aim reached" if reaches(self.aim) else "reached" if reaches(self.must) else "**not reached**"
+
+
+PARSE = Figure("decode and validate an event, µs", 1.5, 1.0, more=False)
+POSTGRESQL = Figure("Kafka into PostgreSQL, events per CPU second", 15_000, 25_000)
+BY_CLOCK = Figure("storing against SQLAlchemy's insert of the same rows, by the clock, times", 10, 10)
+BY_CPU = Figure("storing against SQLAlchemy's insert of the same rows, client CPU, times", 10, 10)
+SQLITE = Figure("Kafka into SQLite, events per CPU second", 15_000, 25_000)
+FOLLOWING = Figure("CPU with real-time documents, PostgreSQL, times", 2, 1.5, more=False)
+FOLLOWING_SQLITE = Figure("CPU with real-time documents, SQLite, times", 2, 1.5, more=False)
+LAG = Figure(f"event to profile at {RATE:,} events/s, median, ms", 2_000, 300, more=False)
+LAG_P99 = Figure(f"event to profile at {RATE:,} events/s, p99, ms", 2_000, 300, more=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,49 +93,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure() -> Iterator[Row]:
+def measure() -> Iterator[tuple[Figure, float]]:
     """Every figure; whoever reads, has read WARM events before it is measured."""
     clock = SystemClock()
     sent = events(EVENTS, clock.now_ms())
     calm_garbage_collection()
-    decode_us, json_us = parsing([message.value for message in sent[:PARSED]], clock.now_ms())
-    yield Row("decode and validate an event", decode_us, 1.5, 1.0, "µs", more=False)
-    print(f"json.loads alone: {json_us:.2f} µs", file=sys.stderr)
+    ours, theirs = parsing([message.value for message in sent[:PARSED]], clock.now_ms())
+    print(f"json.loads alone: {theirs:.2f} µs", file=sys.stderr)
+    yield PARSE, ours
     with ExitStack() as stack:
         kafka, postgresql = (stack.enter_context(made) for made in (kafka_server(), postgresql_server()))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         place = new_place(folder, f"127.0.0.1:{kafka.port}", postgresql_url(postgresql), 10_000)
-        with opened_at(place) as here:
-            for first in range(0, EVENTS, BATCH):
-                here.log.append(place.topic, sent[first : first + BATCH])
-            plain, following, times = on_postgresql(here, sent)
-            yield Row("Kafka into PostgreSQL, events per CPU second", plain, 15_000, 25_000, "")
-            yield Row("the same by the clock, against SQLAlchemy's insert alone", times, 10, 10, "times")
-            sqlite, with_documents = on_sqlite(here)
-            yield Row("Kafka into SQLite, events per CPU second", sqlite, 15_000, 25_000, "")
-            yield Row(
-                "CPU with real-time documents, PostgreSQL", plain / following, 2, 1.5, "times", more=False
-            )
-            yield Row(
-                "CPU with real-time documents, SQLite", sqlite / with_documents, 2, 1.5, "times", more=False
-            )
-            lag = lags(here)
-            yield Row(
-                f"event to profile at {RATE:,} events/s, median",
-                float(np.median(lag)),
-                2_000,
-                300,
-                "ms",
-                more=False,
-            )
-            yield Row(
-                f"event to profile at {RATE:,} events/s, p99",
-                float(np.quantile(lag, 0.99)),
-                2_000,
-                300,
-                "ms",
-                more=False,
-            )
+        here = stack.enter_context(opened_at(place))
+        for first in range(0, EVENTS, BATCH):
+            here.log.append(place.topic, sent[first : first + BATCH])
+        yield from between_servers(here, sent)
+
+
+def between_servers(here: RealPlatform, sent: Sequence[Message]) -> Iterator[tuple[Figure, float]]:
+    """What needs Kafka; `sent` is in it."""
+    plain = rate(here, PlainReader)
+    yield POSTGRESQL, plain
+    yield from zip((BY_CLOCK, BY_CPU), against_sqlalchemy(here, sent[:STORED]), strict=True)
+    empty(here)
+    yield FOLLOWING, plain / rate(here, Reader)
+    sqlite, following = on_sqlite(here)
+    yield SQLITE, sqlite
+    yield FOLLOWING_SQLITE, sqlite / following
+    yield from zip((LAG, LAG_P99), np.quantile(lags(here), (0.5, 0.99)).tolist(), strict=True)
 
 
 def parsing(values: Sequence[bytes], now_ms: int) -> tuple[float, float]:
@@ -136,16 +131,6 @@ def parsing(values: Sequence[bytes], now_ms: int) -> tuple[float, float]:
     return 1e6 * ours / len(values), 1e6 * theirs / len(values)
 
 
-def on_postgresql(here: RealPlatform, sent: Sequence[Message]) -> tuple[float, float, float]:
-    """Events per CPU second without documents and with them; how many times faster by the clock the whole way
-    is than SQLAlchemy's insert of the same rows alone."""
-    plain, by_clock = rate(here, PlainReader)
-    empty(here)
-    times = by_clock / inserted(here, sent[:IDIOMATIC])
-    empty(here)
-    return plain, rate(here, Reader)[0], times
-
-
 def on_sqlite(here: RealPlatform) -> tuple[float, float]:
     """Events per CPU second: without documents, with them."""
     rates = []
@@ -153,12 +138,11 @@ def on_sqlite(here: RealPlatform) -> tuple[float, float]:
         url = f"sqlite:///{here.home / kind.__name__}.db"
         migrate(url)
         rates.append(rate(replace(here, database=open_database(url)), kind))
-    (plain, _), (following, _) = rates
-    return plain, following
+    return rates[0], rates[1]
 
 
-def rate(here: RealPlatform, kind: type[Reader]) -> tuple[float, float]:
-    """Events per CPU second, and per second by the clock, of a new reader in a new group, once it is warm."""
+def rate(here: RealPlatform, kind: type[Reader]) -> float:
+    """Events per CPU second of a new reader in a new group, once it is warm."""
     settings = here.place.settings.model_copy(
         update={"group": f"{kind.__name__}-{time.monotonic_ns()}", "batch_records": BATCH}
     )
@@ -175,25 +159,41 @@ def rate(here: RealPlatform, kind: type[Reader]) -> tuple[float, float]:
     read = 0
     while read < WARM:
         read += reader.step(consumer)
-    warm, began, clock = read, time.process_time(), time.perf_counter()
+    warm, began = read, time.process_time()
     while read < EVENTS:
         read += reader.step(consumer)
-    used, passed = time.process_time() - began, time.perf_counter() - clock
+    used = time.process_time() - began
     consumer.close()
-    return (read - warm) / used, (read - warm) / passed
+    return (read - warm) / used
 
 
-def inserted(here: RealPlatform, sent: Sequence[Message]) -> float:
-    """Rows per second by the clock of the idiomatic insert, in transactions of the same size, from events already parsed."""
+def against_sqlalchemy(here: RealPlatform, sent: Sequence[Message]) -> tuple[float, float]:
+    """How many times faster we store parsed events than SQLAlchemy's insert does: by the clock, in client CPU.
+
+    In turn, in transactions of the same size, into the same empty table; the medians of some rounds.
+    """
     records = [Record("t", 0, offset, here.clock.now_ms(), m.key, m.value) for offset, m in enumerate(sent)]
-    rows = [as_row(row) for row in parse_batch(records, {"t": "events"}).interactions]
+    rows = parse_batch(records, {"t": "events"}).interactions
+    dictionaries = [as_row(row) for row in rows]
     statement = insert(interactions).on_conflict_do_nothing()
+    ours, theirs = [], []
+    for _ in range(STORE_ROUNDS):
+        ours.append(stored(here, lambda connection, part: store_interactions(connection, rows[part])))
+        theirs.append(
+            stored(here, lambda connection, part: connection.execute(statement, dictionaries[part]))
+        )
+    clock, client = np.median(theirs, axis=0) / np.median(ours, axis=0)
+    return float(clock), float(client)
 
-    began = time.perf_counter()
-    for first in range(0, len(rows), BATCH):
+
+def stored(here: RealPlatform, store: Callable[[Connection, slice], object]) -> tuple[float, float]:
+    """Seconds by the clock and of this process's CPU for STORED rows into an empty table."""
+    empty(here)
+    clock, client = time.perf_counter(), time.process_time()
+    for first in range(0, STORED, BATCH):
         with here.database.begin() as connection:
-            connection.execute(statement, rows[first : first + BATCH])
-    return len(rows) / (time.perf_counter() - began)
+            store(connection, slice(first, first + BATCH))
+    return time.perf_counter() - clock, time.process_time() - client
 
 
 def as_row(row: LoggedInteraction) -> dict[str, Any]:
@@ -279,14 +279,14 @@ def cpu(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[tuple[Figure, float]]) -> str:
     lines = ["| figure | measured | must | aim | |", "|---|---|---|---|---|"]
-    for row in rows:
-        values = " | ".join(
-            f"{value:,.4g}" if value < 1_000 else f"{value:,.0f}"
-            for value in (row.measured, row.must, row.aim)
+    for figure, measured in rows:
+        values = (
+            f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+            for value in (measured, figure.must, figure.aim)
         )
-        lines.append(f"| {row.name}{f', {row.unit}' if row.unit else ''} | {values} | {row.verdict} |")
+        lines.append(f"| {figure.name} | {' | '.join(values)} | {figure.verdict(measured)} |")
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from core.errors import DependencyError, InvalidInputError
 from core.events import TOPIC_EXPOSURES, TOPIC_INTERACTIONS
 from core.exposures import encode_exposures
 from ingest.audit import audit
-from ingest.health import reader_readiness
+from ingest.health import reader_liveness, reader_readiness
 from ingest.lag import measure_lag
 from ingest.limits import DeadLetterLimitError
 from ingest.loading import HistoryRow, load_history, publish_catalogue
@@ -128,6 +128,20 @@ def test_a_step_that_fails_is_repeated_and_the_reader_says_so_meanwhile(here: Pl
     }
     assert len(here.rows()) == 50 and audit(here.database, here.log).clean
     here.assert_documents_follow()
+
+
+def test_a_reader_that_hangs_says_so_and_lives_again_when_it_comes_round(here: Platform) -> None:
+    here.log.append(TOPIC_INTERACTIONS, messages(range(5)))
+    said = []
+
+    def hang() -> None:
+        here.clock.sleep(61)
+        said.append(reader_liveness(reader.state, here.clock, 60_000))
+
+    reader = here.reader(database=FaultyDatabase(here.database, after=hang))
+    reader.step(here.consumer())
+    assert "hung in one step" in str(said[0])
+    assert reader_liveness(reader.state, here.clock, 60_000) is None
 
 
 def test_an_error_that_no_repetition_mends_ends_the_reader_with_nothing_committed(here: Platform) -> None:
