@@ -9,9 +9,10 @@ TESTS := $(addprefix tests/,unit contract integration e2e faults benchmarks)
 DATA ?=
 DEMO_ARGS ?=
 QUALITY_ARGS ?=
+SERVING_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install venv services test test-unit test-long lint format simulate-evaluation bench-quality bench-evaluation lock docs clean
+.PHONY: help demo install venv services test test-unit test-long lint format simulate-evaluation bench-quality bench-serving bench-evaluation lock docs clean
 
 help: ## show this list
 	@echo 'make TARGET, where TARGET is'
@@ -42,6 +43,9 @@ simulate-evaluation: $(VENV)/.dev ## measure every figure of the online evaluati
 
 bench-quality: $(VENV)/.dev ## how good the recommendations are, into docs/quality.md; QUALITY_ARGS=... is passed on
 	$(RUN)/python -m tests.benchmarks.bench_quality --write docs/quality.md $(QUALITY_ARGS)
+
+bench-serving: $(VENV)/.dev ## what serving costs beside nginx, HAProxy and Chroma, into docs/serving-figures.md
+	$(RUN)/python -m tests.benchmarks.bench_serving --write docs/serving-figures.md $(SERVING_ARGS)
 
 bench-%: $(VENV)/.dev ## one benchmark, tests/benchmarks/test_%.py, with what it prints
 	$(RUN)/pytest -s tests/benchmarks/test_$*.py

@@ -19,11 +19,11 @@ def tables(rows: Sequence[Row]) -> str:
     return "\n\n".join([_ndcg(rows), _means(rows), _others(rows), _costs(rows), _faults(rows)])
 
 
-def replaced(document: str, text: str) -> str:
+def replaced(document: str, text: str, begin: str = BEGIN, end: str = END) -> str:
     """The document with another measured part."""
-    head, _, rest = document.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{text}\n{END}{tail}"
+    head, _, rest = document.partition(begin)
+    _, _, tail = rest.partition(end)
+    return f"{head}{begin}\n{text}\n{end}{tail}"
 
 
 def _ndcg(rows: Sequence[Row]) -> str:
