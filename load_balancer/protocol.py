@@ -17,6 +17,7 @@ from gunicorn.asgi.protocol import ASGIProtocol, _get_cached_date_header, _get_c
 from core.problems import PROBLEM_JSON, problem
 from load_balancer.http import Scope
 from load_balancer.plain import read_plain
+from load_balancer.watch import Watch
 
 # The head of a connection's first request; between requests gunicorn's own limit for idle connections holds.
 HEAD_S: Final = 5.0
@@ -79,6 +80,10 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
     _head_timer: asyncio.TimerHandle | None = None
     _behind_plain: bytes | None = None  # what came while a plain request was served; None while none is
 
+    def __init__(self, worker: Any) -> None:
+        super().__init__(worker)
+        self._idle = Watch(worker.loop, self._keepalive_timeout)
+
     def connection_made(self, transport: asyncio.Transport) -> None:
         if self.worker.nr_conns >= self.cfg.worker_connections:
             self._turn_away(transport)
@@ -89,6 +94,13 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
         super().connection_lost(exc)
+        self._idle.stop()
+
+    def _arm_keepalive_timer(self) -> None:
+        self._idle.set(self.worker.loop.time() + self.cfg.keepalive)
+
+    def _cancel_keepalive_timer(self) -> None:
+        self._idle.clear()
 
     def data_received(self, data: bytes) -> None:
         if self._behind_plain is not None:

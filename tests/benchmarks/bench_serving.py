@@ -1,8 +1,8 @@
 """What serving costs and bears, beside nginx, HAProxy and Chroma: `make bench-serving`.
 
 Every figure is a ratio, or a difference, of one run on one machine, the peers taken in turn, and of several rounds
-the best one: other work on the machine only makes everybody dearer. All rows are printed and written into
-docs/serving-figures.md.
+the best one: other work on the machine only makes everybody dearer. All rows are printed, and each part is written
+into docs/serving-figures.md as soon as it is measured.
 """
 
 from __future__ import annotations
@@ -32,15 +32,13 @@ PARTS: Final[dict[str, Callable[[Path, int, int], list[Row]]]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 once everything asked for was measured."""
     given = _parse(arguments)
-    rows: list[Row] = []
     for name in given.only or PARTS:
         with tempfile.TemporaryDirectory() as folder:
-            found = PARTS[name](Path(folder), given.seconds, given.rounds)
-        print(table(found), file=sys.stderr, flush=True)
-        rows += found
-    print(table(rows))
-    if given.write is not None:
-        given.write.write_text(replaced(given.write.read_text("utf-8"), table(rows), BEGIN, END), "utf-8")
+            found = table(PARTS[name](Path(folder), given.seconds, given.rounds))
+        print(found, flush=True)
+        if given.write is not None:
+            page = given.write.read_text("utf-8")
+            given.write.write_text(replaced(page, found, BEGIN.format(part=name), END), "utf-8")
     return 0
 
 

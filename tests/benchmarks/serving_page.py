@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-BEGIN: Final = "<!-- measured: written by `make bench-serving` -->"
+BEGIN: Final = "<!-- measured: {part}, written by `make bench-serving` -->"
 END: Final = "<!-- end of measured -->"
 
 
