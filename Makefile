@@ -9,9 +9,10 @@ TESTS := $(addprefix tests/,unit contract integration e2e faults benchmarks)
 DATA ?=
 DEMO_ARGS ?=
 QUALITY_ARGS ?=
+SERVING_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install venv services test test-unit test-long lint format simulate-evaluation bench-quality bench-ingest bench-evaluation lock docs clean
+.PHONY: help demo install venv services test test-unit test-long lint format simulate-evaluation bench-quality bench-ingest bench-serving bench-evaluation lock docs clean
 
 help: ## show this list
 	@echo 'make TARGET, where TARGET is'
@@ -45,6 +46,9 @@ bench-quality: $(VENV)/.dev ## how good the recommendations are, into docs/quali
 
 bench-ingest: $(VENV)/.dev ## what an event costs the reader, on Kafka and PostgreSQL, into docs/ingest.md
 	$(RUN)/python -m tests.benchmarks.bench_ingest --write docs/ingest.md
+
+bench-serving: $(VENV)/.dev ## what serving costs beside nginx, HAProxy and Chroma, into docs/serving-figures.md
+	$(RUN)/python -m tests.benchmarks.bench_serving --write docs/serving-figures.md $(SERVING_ARGS)
 
 bench-%: $(VENV)/.dev ## one benchmark, tests/benchmarks/test_%.py, with what it prints
 	$(RUN)/pytest -s tests/benchmarks/test_$*.py

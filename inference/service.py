@@ -27,8 +27,11 @@ from inference.profiles import Profiles
 from inference.recommender.arrivals import Arrivals
 from inference.recommender.context import LiveTrending, Request
 from inference.recommender.recommend import Recommender
+from inference.short_way import FAILED, Make, ShortWay
 
 REQUEST_ID = "X-Understudy-Request-Id"
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
 # No route takes a body; what a client sends all the same is cut off early.
 MAX_BODY = 16 * 1024
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.5)
@@ -92,23 +95,39 @@ def create_app(parts: ServiceParts) -> Flask:
     app.register_error_handler(InvalidInputError, lambda error: _refusal(400, error))
     app.register_error_handler(NotFoundError, lambda error: _refusal(404, error))
     app.register_error_handler(DependencyError, lambda error: _refusal(503, error, {"Retry-After": "1"}))
-    app.add_url_rule("/recommend/<path:user_id>", view_func=_recommend_view(parts), methods=["GET"])
+    make = _list_maker(parts)
+    app.add_url_rule("/recommend/<path:user_id>", view_func=_recommend_view(make), methods=["GET"])
+    app.wsgi_app = ShortWay(app.wsgi_app, make)  # type: ignore[method-assign]  # as Flask's documentation does
     _add_lookups(app, parts)
     _add_pages(app, parts)
     return app
 
 
-def _recommend_view(parts: ServiceParts) -> Callable[[str], Response]:
+def _recommend_view(make: Make) -> Callable[[str], Response]:
+    def view(user_id: str) -> Response:
+        if (failed := request.environ.get(FAILED)) is not None:
+            raise failed
+        query_string = request.query_string.decode("ascii", "replace")
+        body, content_type = make(
+            user_id, query_string, request.headers.get(REQUEST_ID), request.headers.get("Accept", "")
+        )
+        return _answer(200, body, content_type)
+
+    return view
+
+
+def _list_maker(parts: ServiceParts) -> Make:
+    """Makes lists, counts them and times them."""
     seconds = Histogram(
         "understudy_inference_seconds", "Time to make a list", buckets=SECONDS, registry=parts.registry
     )
     lists = Counter("understudy_inference", "Lists made", ["outcome"], registry=parts.registry)
     outcomes = {outcome: lists.labels(outcome) for outcome in ("ok", "degraded", "error")}
 
-    def view(user_id: str) -> Response:
+    def make(user_id: str, query_string: str, given_id: str | None, accept: str) -> tuple[bytes, str]:
         began = perf_counter()
-        query = parse_recommend_query(user_id, request.query_string.decode("ascii", "replace"))
-        request_id = _request_id(request.headers.get(REQUEST_ID))
+        query = parse_recommend_query(user_id, query_string)
+        request_id = _request_id(given_id)
         try:
             answer = recommend(parts, query, request_id)
         except InvalidInputError:
@@ -118,12 +137,11 @@ def _recommend_view(parts: ServiceParts) -> Callable[[str], Response]:
             raise
         outcomes["degraded" if answer.degraded else "ok"].inc()
         seconds.observe(perf_counter() - began)
-        if prefers_text(request.headers.get("Accept", "").encode("latin-1")):
-            ids = ",".join(item.video_id for item in answer.items)
-            return _answer(200, ids.encode(), "text/plain; charset=utf-8")
-        return _answer(200, msgspec.json.encode(answer))
+        if prefers_text(accept.encode("latin-1")):
+            return ",".join(item.video_id for item in answer.items).encode(), TEXT
+        return msgspec.json.encode(answer), JSON
 
-    return view
+    return make
 
 
 def recommend(parts: ServiceParts, query: RecommendQuery, request_id: str) -> Answer:
@@ -201,7 +219,7 @@ def _add_pages(app: Flask, parts: ServiceParts) -> None:
         return _answer(200, msgspec.json.encode(said))
 
 
-def _answer(status: int, body: bytes, content_type: str = "application/json") -> Response:
+def _answer(status: int, body: bytes, content_type: str = JSON) -> Response:
     return Response(body, status, content_type=content_type)
 
 

@@ -6,6 +6,8 @@ import asyncio
 import re
 from typing import NamedTuple, cast
 
+from load_balancer.watch import Watch
+
 MAX_HEAD = 16 * 1024
 MAX_BODY = 1024 * 1024
 _STATUS = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9])[ \r]", re.IGNORECASE)
@@ -42,6 +44,7 @@ class Connection(asyncio.Protocol):
         "_status",
         "_transport",
         "_waiter",
+        "_watch",
         "idle_since",
         "used",
     )
@@ -50,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Response] | None = None
+        self._watch = Watch(loop, self._is_late)
         self._reset()
         self.used = False
         self.idle_since = 0.0
@@ -82,19 +86,20 @@ class Connection(asyncio.Protocol):
             raise StaleError("closed")
         self._reset()
         waiter = self._waiter = self._loop.create_future()
-        timer = self._loop.call_at(deadline, self._fail, AttemptTimeoutError("no answer in time"))
+        self._watch.set(deadline)
         try:
             self._transport.write(request)
             response: Response = await waiter
             return response
         finally:
-            timer.cancel()
+            self._watch.clear()
             self._waiter = None
             self.used = True
             if not waiter.done() or waiter.cancelled():
                 self.close()
 
     def close(self) -> None:
+        self._watch.stop()
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
@@ -122,6 +127,7 @@ class Connection(asyncio.Protocol):
             self._finish()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._watch.stop()
         self._transport = None
         if self._waiter is not None and not self._waiter.done():
             stale = self.used and not self._buffer
@@ -134,6 +140,9 @@ class Connection(asyncio.Protocol):
         self._waiter.set_result(Response(self._status, self._buffer[self._head_size :]))
         if not self._keep:
             self.close()
+
+    def _is_late(self) -> None:
+        self._fail(AttemptTimeoutError("no answer in time"))
 
     def _fail(self, error: UpstreamError) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -8,7 +8,7 @@ more than all that the load balancer does with them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final
 
 from gunicorn.asgi.parser import InvalidHeader
@@ -17,6 +17,7 @@ from gunicorn.asgi.protocol import ASGIProtocol, _get_cached_date_header, _get_c
 from core.problems import PROBLEM_JSON, problem
 from load_balancer.http import Scope
 from load_balancer.plain import read_plain
+from load_balancer.watch import Watch
 
 # The head of a connection's first request; between requests gunicorn's own limit for idle connections holds.
 HEAD_S: Final = 5.0
@@ -42,23 +43,30 @@ class PlainRequest:
 
 
 class PlainSend:
-    """ASGI's `send` of one plain request: head and body leave in one write. `last`: the connection ends with it."""
+    """ASGI's `send` of one plain request: head and body leave in one write.
 
-    def __init__(self, transport: asyncio.Transport, last: bool) -> None:
+    `is_last` is asked whether the connection ends with this answer only when it is written: a worker that was told
+    to stop meanwhile has to say so, or the next request would be sent into a connection that it closes.
+    """
+
+    def __init__(self, transport: asyncio.Transport, is_last: Callable[[], bool]) -> None:
         self._transport = transport
-        self._last = last
-        self._head = b""
+        self._is_last = is_last
+        self._start: MutableMapping[str, Any] = {}
         self.complete = False
+        self.keep = False
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            fields = b"".join([b"%b: %b\r\n" % field for field in message["headers"]])
-            close = b"connection: close\r\n" if self._last else b""
-            status = _get_cached_status_line((1, 1), message["status"])
-            self._head = b"%b%b%b%b\r\n" % (status, fields, _get_cached_date_header(), close)
-        else:
-            self._transport.write(self._head + message["body"])
-            self.complete = True
+            self._start = message
+            return
+        self.keep = not self._is_last()
+        fields = b"".join([b"%b: %b\r\n" % field for field in self._start["headers"]])
+        status = _get_cached_status_line((1, 1), self._start["status"])
+        close = b"" if self.keep else b"connection: close\r\n"
+        head = b"%b%b%b%b\r\n" % (status, fields, _get_cached_date_header(), close)
+        self._transport.write(head + message["body"])
+        self.complete = True
 
 
 async def receive_nothing() -> MutableMapping[str, Any]:
@@ -72,6 +80,10 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
     _head_timer: asyncio.TimerHandle | None = None
     _behind_plain: bytes | None = None  # what came while a plain request was served; None while none is
 
+    def __init__(self, worker: Any) -> None:
+        super().__init__(worker)
+        self._idle = Watch(worker.loop, self._keepalive_timeout)
+
     def connection_made(self, transport: asyncio.Transport) -> None:
         if self.worker.nr_conns >= self.cfg.worker_connections:
             self._turn_away(transport)
@@ -82,6 +94,13 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
         super().connection_lost(exc)
+        self._idle.stop()
+
+    def _arm_keepalive_timer(self) -> None:
+        self._idle.set(self.worker.loop.time() + self.cfg.keepalive)
+
+    def _cancel_keepalive_timer(self) -> None:
+        self._idle.clear()
 
     def data_received(self, data: bytes) -> None:
         if self._behind_plain is not None:
@@ -146,9 +165,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
 
     async def _serve_plain(self, wanted: Scope, sockname: Any, peername: Any) -> bool:
         """Serve one plain request; returns whether the connection is kept."""
-        worker = self.worker
-        last = not worker.alive or worker.nr + 1 >= worker.max_requests
-        send = PlainSend(self.transport, last)
+        send = PlainSend(self.transport, self._ends_now)
         scope = {**PLAIN_SCOPE, **wanted, "server": sockname[:2], "client": peername[:2]}
         try:
             await self.app(scope, receive_nothing, send)
@@ -156,10 +173,14 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
             self.log.exception("Error in ASGI application")
             if not send.complete:
                 self._send_error_response(500, "Internal Server Error")
+            send.keep = False
         if self._flow_control.write_paused:
             await self._flow_control.drain()
         behind, self._behind_plain = self._behind_plain, None
-        keep = send.complete and not last
-        if behind and keep:  # read once gunicorn's loop waits for the next request
-            worker.loop.call_soon(self.data_received, behind)
-        return keep
+        if behind and send.keep:  # read once gunicorn's loop waits for the next request
+            self.worker.loop.call_soon(self.data_received, behind)
+        return send.keep
+
+    def _ends_now(self) -> bool:
+        worker = self.worker
+        return not worker.alive or worker.nr + 1 >= worker.max_requests

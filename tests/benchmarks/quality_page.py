@@ -20,7 +20,13 @@ def tables(rows: Sequence[Row]) -> str:
 
 
 def replaced(document: str, text: str, begin: str = BEGIN, end: str = END) -> str:
-    """The document with another measured part."""
+    """The document with another measured part, which it has a place for.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if begin not in document:
+        raise ValueError(f"the page has no line {begin!r}")
     head, _, rest = document.partition(begin)
     _, _, tail = rest.partition(end)
     return f"{head}{begin}\n{text}\n{end}{tail}"

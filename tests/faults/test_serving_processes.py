@@ -15,11 +15,12 @@ import pytest
 import urllib3
 
 from core.clock import SystemClock, format_ms
-from core.errors import DependencyError, UnderstudyError
+from core.errors import DependencyError
 from core.events import parse_event
 from core.ids import new_id
 from tests.fake_arm import requests_seen, set_mode
 from tests.serving import Stage, http_get, open_stage
+from tests.serving_trials import reload_under_load
 from tests.support import wait_until
 from understudy.client import Client
 
@@ -123,32 +124,12 @@ def test_nothing_that_was_shown_is_forgotten_at_the_end(stage: Stage, sign: sign
     assert {e.request_id for e in stage.exposures()} == shown
 
 
-def test_reloads_under_load_lose_nothing(stage: Stage) -> None:
+def test_reloads_and_recyclings_under_load_lose_nothing(stage: Stage) -> None:
     # F30, a short form
     stage.publish(stage.arm("v1"))
-    balancer = stage.balancer()
-    client, stop, problems = Client(balancer.url), threading.Event(), list[UnderstudyError]()
-    served = [0]
-
-    def come() -> None:
-        while not stop.is_set():
-            try:
-                client.recommend("u1", count=1)
-                served[0] += 1
-            except UnderstudyError as error:
-                problems.append(error)
-
-    with ThreadPoolExecutor(2) as pool:
-        futures = [pool.submit(come) for _ in range(2)]
-        for number in range(1, 4):
-            balancer.process.send_signal(signal.SIGHUP)
-            wait_until(lambda n=number: balancer.log.read_text().count("Booting worker") == n + 1, 20)
-            wait_until(lambda n=number: balancer.log.read_text().count("Worker exiting") == n, 30)
-        stop.set()
-        for future in futures:
-            future.result()
-    assert problems == []
-    assert served[0] > 500
+    visits = reload_under_load(stage.balancer(), 4)
+    assert visits.lost == []
+    assert len(visits.seen) > 100
 
 
 def test_it_starts_without_a_plan_and_becomes_ready_with_the_first(stage: Stage) -> None:

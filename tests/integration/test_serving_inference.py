@@ -16,7 +16,7 @@ from storage.connect import open_serving_store
 from storage.serving_store import TRENDING_REALTIME, USER_REALTIME_PROFILE, Document
 from tests.serving import Running, Stage, http_get, open_stage
 from tests.small_model import publish_small
-from tests.support import wait_until
+from tests.support import children_of, wait_until
 from understudy.client import Client
 
 
@@ -105,6 +105,15 @@ def test_version_and_metrics(stage: Stage, service: Running) -> None:
     assert (told["service"], told["version"]) == ("inference", "v1")
     assert told["bundle_digest"].startswith("sha256:")
     assert "understudy_inference_seconds_count" in http_get(f"{service.url}/metrics").data.decode()
+
+
+def test_a_serving_process_has_nothing_to_do_with_chroma(service: Running) -> None:
+    # F20, F21: what is frozen, killed or back again is not asked by anybody who answers viewers
+    assert recommend(service, "u00?count=3")["items"]
+    (worker,) = children_of(service.process.pid)
+    mapped = Path(f"/proc/{worker}/maps").read_text()
+    assert "msgspec" in mapped
+    assert "chromadb" not in mapped
 
 
 def test_behind_the_load_balancer(stage: Stage, service: Running) -> None:
