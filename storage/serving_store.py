@@ -19,6 +19,7 @@ COLLECTIONS = (
     RECOMMENDATION_REALTIME,
     RECENTLY_SHOWN,
 )
+LAST = "\U0010ffff"  # no key of ours comes after it
 
 
 class ServingStore(Protocol):
@@ -40,8 +41,10 @@ class ServingStore(Protocol):
         """Insert or replace; all of them expire at `expires_ms`, or never."""
         ...
 
-    def scan(self, collection: str, first_key: str = "", limit: int = 1_000) -> list[tuple[str, Document]]:
-        """Documents in key order from `first_key` on, at most `limit`."""
+    def scan(
+        self, collection: str, first_key: str = "", limit: int = 1_000, before: str = LAST
+    ) -> list[tuple[str, Document]]:
+        """Documents in key order from `first_key` on and before the key `before`, at most `limit`."""
         ...
 
     def delete_many(self, collection: str, keys: Iterable[str]) -> None: ...
