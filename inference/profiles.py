@@ -120,12 +120,11 @@ def shown_requests(store: ServingStore, user_id: str) -> tuple[ShownRequest, ...
     Raises:
         DependencyError: the store does not answer.
     """
-    first = f"{user_id}/"  # no id has a slash, so these keys stand together
-    found = store.scan(RECENTLY_SHOWN, first, PARTITIONS)
+    # No id has a slash, so the keys from here to what would stand there for a "0" are this viewer's.
+    found = store.scan(RECENTLY_SHOWN, f"{user_id}/", PARTITIONS, f"{user_id}0")
     return tuple(
         ShownRequest(request_id, served_ms, tuple(video_ids))
-        for key, document in found
-        if key.startswith(first)
+        for _, document in found
         for request_id, served_ms, video_ids in document["requests"]
     )
 

@@ -14,7 +14,8 @@ from core.exposures import Exposure
 from storage.exposures import LoggedExposure
 from storage.serving_store import RECENTLY_SHOWN, Document, ServingStore
 
-KEPT_REQUESTS: Final = 10  # of a viewer, in each partition
+# Some 900 bytes: beyond 1,000 a document of the embedded store takes a page of its own, and four times the room.
+KEPT_REQUESTS: Final = 4  # of a viewer, in each partition
 KEPT_MS: Final = DAY
 
 Entry = list[Any]  # [request_id, served_ms, [video_id, ...]], as it stands in the document

@@ -22,6 +22,8 @@ from load_balancer.events import MAX_EVENTS, Receipt
 from load_balancer.lookups import Listing
 
 Json = dict[str, Any]
+# 414: an address of over 4,094 bytes, whatever is in it.
+OF_LISTS: Final = (400, 404, 405, 414, 431, 503)
 REQUIRED: Final = frozenset({"q"})
 ID_OR_NONE: Final[Json] = {"anyOf": [ID_SCHEMA, {"type": "null"}]}
 PROBLEM: Final[Json] = {
@@ -107,7 +109,7 @@ def _recommend(answer: Json) -> Json:
     return {
         "summary": "Videos for one viewer, the best first",
         "parameters": [_in_path("user_id"), *_queries(PARAMETERS)],
-        "responses": {"200": {"description": "The list", "content": shown}, **_problems(400, 404, 405, 503)},
+        "responses": {"200": {"description": "The list", "content": shown}, **_problems(*OF_LISTS)},
     }
 
 
@@ -116,7 +118,7 @@ def _lookup(summary: str, listing: Json, parameters: Mapping[str, Json], *own: J
     return {
         "summary": summary,
         "parameters": [*own, *_queries(parameters)],
-        "responses": {"200": {"description": "The list", "content": shown}, **_problems(400, 404, 405, 503)},
+        "responses": {"200": {"description": "The list", "content": shown}, **_problems(*OF_LISTS)},
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import takewhile
 from typing import Any, Protocol
 
 Document = dict[str, Any]
@@ -23,6 +22,7 @@ COLLECTIONS = (
 )
 # Those whose keys are viewers, or begin with a viewer and a slash.
 OF_VIEWERS = (USER_REALTIME_PROFILE, RECOMMENDATION_REALTIME, RECENTLY_SHOWN)
+LAST = "\U0010ffff"  # no key of ours comes after it
 
 
 class ServingStore(Protocol):
@@ -44,8 +44,10 @@ class ServingStore(Protocol):
         """Insert or replace; all of them expire at `expires_ms`, or never."""
         ...
 
-    def scan(self, collection: str, first_key: str = "", limit: int = 1_000) -> list[tuple[str, Document]]:
-        """Documents in key order from `first_key` on, at most `limit`."""
+    def scan(
+        self, collection: str, first_key: str = "", limit: int = 1_000, before: str = LAST
+    ) -> list[tuple[str, Document]]:
+        """Documents in key order from `first_key` on and before the key `before`, at most `limit`."""
         ...
 
     def delete_many(self, collection: str, keys: Iterable[str]) -> None: ...
@@ -61,8 +63,8 @@ def keys_of_viewer(store: ServingStore, collection: str, user_id: str) -> list[s
     """
     if store.get(collection, user_id) is not None:
         return [user_id]
-    keys = (key for key, _ in scan_all(store, collection, f"{user_id}/"))
-    return list(takewhile(lambda key: key.startswith(f"{user_id}/"), keys))
+    # "0" is what comes after a slash
+    return [key for key, _ in store.scan(collection, f"{user_id}/", PAGE, before=f"{user_id}0")]
 
 
 def scan_all(store: ServingStore, collection: str, first_key: str = "") -> Iterator[tuple[str, Document]]:

@@ -12,7 +12,7 @@ from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
 
 from core.clock import Clock
 from core.errors import DependencyError, InvalidSettingError
-from storage.serving_store import Document
+from storage.serving_store import LAST, Document
 
 _DATABASE: Final = "understudy"
 _BATCH: Final = 1_000
@@ -65,8 +65,10 @@ class MongoServingStore:
             for batch in _batches(replacements):
                 self._database[collection].bulk_write(batch, ordered=False)
 
-    def scan(self, collection: str, first_key: str = "", limit: int = 1_000) -> list[tuple[str, Document]]:
-        query = {"_id": {"$gte": first_key}, **self._alive()}
+    def scan(
+        self, collection: str, first_key: str = "", limit: int = 1_000, before: str = LAST
+    ) -> list[tuple[str, Document]]:
+        query = {"_id": {"$gte": first_key, "$lt": before}, **self._alive()}
         with self._translated():
             cursor = self._database[collection].find(query).sort("_id", ASCENDING).limit(limit)
             return [(row["_id"], row["document"]) for row in cursor]

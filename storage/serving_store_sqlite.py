@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from core.clock import Clock
-from storage.serving_store import Document
+from storage.serving_store import LAST, Document
 from storage.sqlite_file import SqliteFile
 
 _SCHEMA: Final = """
@@ -48,13 +48,16 @@ class SqliteServingStore:
             connection.execute("DELETE FROM documents WHERE expires_ms <= ?", (self._clock.now_ms(),))
             connection.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?)", rows)
 
-    def scan(self, collection: str, first_key: str = "", limit: int = 1_000) -> list[tuple[str, Document]]:
+    def scan(
+        self, collection: str, first_key: str = "", limit: int = 1_000, before: str = LAST
+    ) -> list[tuple[str, Document]]:
         query = (
-            f"SELECT key, body FROM documents WHERE collection = ? AND key >= ? AND {_ALIVE}"  # noqa: S608
+            f"SELECT key, body FROM documents WHERE collection = ? AND key >= ? AND key < ? AND {_ALIVE}"  # noqa: S608
             " ORDER BY key LIMIT ?"
         )
         with self._file.reading() as connection:
-            rows = connection.execute(query, (collection, first_key, self._clock.now_ms(), limit)).fetchall()
+            values = (collection, first_key, before, self._clock.now_ms(), limit)
+            rows = connection.execute(query, values).fetchall()
         return [(key, msgspec.json.decode(body)) for key, body in rows]
 
     def delete_many(self, collection: str, keys: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from core.events import TOPIC_INTERACTIONS, Interaction, encode_event
 from core.exposures import Exposure
 from storage.event_log import Message
 from storage.interactions import LoggedInteraction
-from storage.serving_store import Document
+from storage.serving_store import LAST, Document
 
 NOW = 1_800_000_000_000
 
@@ -79,8 +79,12 @@ class MemoryServingStore:
         self.writes += len(documents)
         self.documents.update({(collection, key): document for key, document in documents.items()})
 
-    def scan(self, collection: str, first_key: str = "", limit: int = 1_000) -> list[tuple[str, Document]]:
-        keys = sorted(key for where, key in self.documents if where == collection and key >= first_key)
+    def scan(
+        self, collection: str, first_key: str = "", limit: int = 1_000, before: str = LAST
+    ) -> list[tuple[str, Document]]:
+        keys = sorted(
+            key for where, key in self.documents if where == collection and first_key <= key < before
+        )
         return [(key, self.documents[collection, key]) for key in keys[:limit]]
 
     def delete_many(self, collection: str, keys: Iterable[str]) -> None:

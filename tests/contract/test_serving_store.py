@@ -103,6 +103,14 @@ def test_scan_goes_in_key_order_from_a_key_on(store: ServingStore) -> None:
     ]
 
 
+def test_scan_ends_before_a_key(store: ServingStore) -> None:
+    documents = {key: {"key": key} for key in ("a/t:0", "a/t:1", "a0/t:0", "a", "a.b/t:0", "ab/t:0")}
+    store.put_many(USER_REALTIME_PROFILE, documents)
+    found = store.scan(USER_REALTIME_PROFILE, "a/", 10, before="a0")
+    assert [key for key, _ in found] == ["a/t:0", "a/t:1"]
+    assert store.scan(USER_REALTIME_PROFILE, "b", 10, before="b") == []
+
+
 def test_delete_many_removes_what_is_there(store: ServingStore) -> None:
     store.put_many(USER_REALTIME_PROFILE, {"a": {}, "b": {}})
     store.delete_many(USER_REALTIME_PROFILE, ["a", "absent"])

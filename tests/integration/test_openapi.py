@@ -31,6 +31,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def keeps_its_word(case: schemathesis.Case, url: str) -> None:
     answer = case.call(base_url=url)
+    if answer.status_code == 414:  # which no schema of one parameter can say
+        assert len(answer.request.path_url) > 4_000
+        return
     partly = answer.status_code == 202 and bool(answer.json()["rejected"])
     # A list is taken event by event: what the schema does not allow is named in the receipt.
     case.validate_response(answer, excluded_checks=[negative_data_rejection] if partly else [])
@@ -43,7 +46,8 @@ def test_every_operation_keeps_its_word(case: schemathesis.Case, url: str) -> No
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3_000)
 @api.parametrize()
-@settings(max_examples=1_000, **slow)
+@settings(max_examples=300, **slow)
 def test_every_operation_keeps_its_word_at_length(case: schemathesis.Case, url: str) -> None:
     keeps_its_word(case, url)

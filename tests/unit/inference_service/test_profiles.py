@@ -35,7 +35,9 @@ class Store:
             raise DependencyError("the store is away")
         return {"watched": [["m1", 1, None]]} if key == "known" else None
 
-    def scan(self, collection: str, first_key: str = "", limit: int = 1_000) -> list[tuple[str, Document]]:
+    def scan(
+        self, collection: str, first_key: str = "", limit: int = 1_000, before: str = ""
+    ) -> list[tuple[str, Document]]:
         assert collection == RECENTLY_SHOWN
         assert self.gate.wait(10)
         if self.away:
@@ -45,9 +47,8 @@ class Store:
             "known/t:1": [["r2", 2, ["m2", "m3"]]],
             "known0/t:0": [["r3", 3, ["m4"]]],
         }
-        return [(key, {"requests": entries}) for key, entries in documents.items() if key >= first_key][
-            :limit
-        ]
+        found = [(key, {"requests": documents[key]}) for key in documents if first_key <= key < before]
+        return found[:limit]
 
 
 def reader(store: Store, deadline_s: float = 5.0, threads: int = 2) -> ProfileReader:
