@@ -86,6 +86,7 @@ def test_too_little_past_for_a_ranker_makes_a_blend(world: Dataset, tmp_path: Pa
     few = world.where(world.viewer < 3)
     made = train_bundle(few, RANKED, "thin", tmp_path, HashEncoder(), say=heard.append, evaluated=False)
     assert any("recipe blend instead" in line for line in heard)
+    assert "not evaluated offline: it passes no gate" in heard
     assert "ranker.txt" not in read_manifest(made.path).files
     assert "recipe blend" in read_manifest(made.path).notes
     assert not len(read_report(made.path).viewers)
