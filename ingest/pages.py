@@ -29,7 +29,9 @@ def reader_pages(
 
     def livez() -> Answer:
         why = hangs()
-        return (200, JSON, msgspec.json.encode(ALIVE)) if why is None else (503, PROBLEM_JSON, problem(503, why))
+        return (
+            (200, JSON, msgspec.json.encode(ALIVE)) if why is None else (503, PROBLEM_JSON, problem(503, why))
+        )
 
     def readyz() -> Answer:
         found = ready()
