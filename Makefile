@@ -33,7 +33,7 @@ test: lint ## every check and every test but the long ones, unit tests first
 	$(RUN)/pytest -m 'not long' $(TESTS)
 
 test-unit: $(VENV)/.dev ## the unit tests alone: seconds
-	$(RUN)/pytest tests/unit
+	$(RUN)/pytest -p no:schemathesis tests/unit
 
 test-long: $(VENV)/.dev ## the tests that take longer than `make test` allows
 	$(RUN)/pytest -m long $(TESTS)
