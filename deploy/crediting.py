@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,40 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Objects = NDArray[np.object_]
 
-# Gives the lists, or their JSON texts, that entries of `items` stand for.
-Shown = Callable[[Objects], Sequence[str | Sequence[str]]]
+Keys = Objects | Ints
 
 NOBODY = -1  # the viewer of an event who was never shown anything
 
 
-def as_given(items: Objects) -> Sequence[str | Sequence[str]]:
-    """`Shown` of items that are the lists themselves."""
-    lists: list[str | Sequence[str]] = items.tolist()
-    return lists
+class Kept(Protocol):
+    """What stays where the rows are kept, and is asked for by their keys where it matters."""
+
+    def shown(self, keys: Keys) -> Sequence[str | Sequence[str]]:
+        """The list of each key, or its JSON text."""
+        ...
+
+    def request_ids(self, keys: Keys) -> Sequence[str]:
+        """The request id of each key."""
+        ...
+
+    def keys(self, request_ids: Objects) -> Keys:
+        """The key of each request id, whatever no row has for an unknown one."""
+        ...
+
+
+class AsGiven:
+    """`Kept` of rows that hold everything themselves: the request id is the key, the list its own."""
+
+    def shown(self, keys: Keys) -> Sequence[str | Sequence[str]]:
+        lists: list[str | Sequence[str]] = keys.tolist()
+        return lists
+
+    def request_ids(self, keys: Keys) -> Sequence[str]:
+        texts: list[str] = keys.tolist()
+        return texts
+
+    def keys(self, request_ids: Objects) -> Keys:
+        return request_ids
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,14 +54,14 @@ class Requests:
     """Answered requests in the order of (served_ms, request id), one row each.
 
     `viewer` holds codes from 0; `items` the shown videos, as a sequence of ids or as the JSON text of one, or
-    what `shown` makes such out of.
+    what `kept` knows them by, as it knows request ids by `key`.
     """
 
-    request_id: Objects
+    key: Keys
     viewer: Ints
     served_ms: Ints
-    items: Objects
-    shown: Shown = as_given
+    items: Keys
+    kept: Kept = field(default_factory=AsGiven)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,9 +98,26 @@ def shows(items: str | Sequence[str], video_id: str) -> bool:
 
 
 def _by_name(requests: Requests, events: Events, window_ms: int) -> Ints:
-    rows = dict(zip(requests.request_id.tolist(), range(requests.request_id.size), strict=True))
-    row = np.array([rows.get(request_id, -1) for request_id in events.request_id], np.int64)
+    if not events.viewer.size:
+        return np.empty(0, np.int64)
+    row = _places(requests.key, requests.kept.keys(events.request_id))
     return np.where((row >= 0) & _speaks_for(requests, row, events, window_ms), row, -1)
+
+
+def _by_viewer(viewer: Ints) -> Ints:
+    """`np.argsort(viewer, kind="stable")` of codes below 2^32, in two passes over halves: those it does by radix."""
+    order = np.argsort(viewer.astype(np.uint16), kind="stable")
+    return order[np.argsort((viewer >> 16).astype(np.uint16)[order], kind="stable")]
+
+
+def _places(keys: Keys, wanted: Keys) -> Ints:
+    """Where among the keys each wanted one stands, -1 for nowhere."""
+    if keys.dtype == np.object_:
+        rows = dict(zip(keys.tolist(), range(keys.size), strict=True))
+        return np.array([rows.get(key, -1) for key in wanted], np.int64)
+    order = np.argsort(keys, kind="stable")  # quick where they are in order, as rows by time mostly are
+    place = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), keys.size - 1)]
+    return np.where(keys[place] == wanted, place, -1)
 
 
 def _speaks_for(requests: Requests, row: Ints, events: Events, window_ms: int) -> Bools:
@@ -84,7 +125,7 @@ def _speaks_for(requests: Requests, row: Ints, events: Events, window_ms: int) -
     age = events.received_ms - requests.served_ms[row]
     fits: Bools = (requests.viewer[row] == events.viewer) & (age >= 0) & (age <= window_ms)
     candidates = np.flatnonzero(fits)
-    lists = requests.shown(requests.items[row[candidates]])
+    lists = requests.kept.shown(requests.items[row[candidates]])
     fits[candidates] = [
         shows(items, video) for items, video in zip(lists, events.video_id[candidates], strict=True)
     ]
@@ -97,7 +138,7 @@ def _by_history(requests: Requests, events: Events, window_ms: int) -> Ints:
     if not events.viewer.size:
         return credited
     total = requests.viewer.size
-    order = np.argsort(requests.viewer, kind="stable")  # by viewer, then time
+    order = _by_viewer(requests.viewer)  # then by time
     key = requests.viewer[order] * total + order
     served_by_then = np.searchsorted(requests.served_ms, events.received_ms, side="right")
     place = np.searchsorted(key, events.viewer * total + served_by_then) - 1

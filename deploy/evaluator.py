@@ -87,7 +87,7 @@ class Evaluator:
             release_id=release_id,
             plan=plan,
             started_ms=started_ms,
-            outcomes=OutcomeState(plan, started_ms, before, self._rows.shown),
+            outcomes=OutcomeState(plan, started_ms, before, self._rows),
             state=State.begin(plan, started_ms),
             at_ms=started_ms,
             bounds=deque(known),
@@ -113,6 +113,9 @@ class Evaluator:
         )
         memory.received_ms = max(memory.received_ms, received_ms)
         exposures, memory.row = self._rows.exposures(
-            memory.release_id, memory.row, known.exposure_row if known is not None else None
+            memory.release_id,
+            memory.row,
+            known.exposure_row if known is not None else None,
+            memory.outcomes.roster,
         )
         memory.looks.extend(memory.outcomes.advance(exposures, interactions, until_ms))

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.crediting import Bools, Ints, Objects
+from deploy.crediting import AsGiven, Bools, Ints, Kept, Keys, Objects
 
 Floats = NDArray[np.float64]
 
@@ -20,7 +20,7 @@ WATCHED_PERCENTAGE = 50.0
 class ExposureColumns:
     """Exposures of one release, one entry per request in each column, in any order.
 
-    `items` holds the JSON text of the list as stored, the list itself, or what `Rows.shown` makes such out of.
+    `items` holds the JSON text of the list as stored, or the list itself.
     `arm_served` (the arm that answered) may be left out; then nobody is known to have fallen back.
     """
 
@@ -29,7 +29,7 @@ class ExposureColumns:
     served_ms: Sequence[int] | Ints
     arm_assigned: Sequence[str]
     stage: Sequence[int] | Ints
-    items: Sequence[str | int | Sequence[str]]
+    items: Sequence[str | Sequence[str]]
     forced: Sequence[bool] | Bools
     outcome: Sequence[str]
     latency_ms: Sequence[float] | Floats
@@ -97,10 +97,10 @@ class _Columns:
 class RequestRows(_Columns):
     """Answered requests; `succeeded` is filled in as events are credited."""
 
-    request_id: Objects
+    key: Keys  # the request id, or what `Kept` knows it by
     viewer: Ints
     served_ms: Ints
-    items: Objects
+    items: Keys  # the shown list, its JSON text, or what `Kept` knows it by
     stage: Ints
     canary: Bools
     counted: Bools  # not forced, and in a stage of the ramp
@@ -121,7 +121,7 @@ class RequestRows(_Columns):
             columns.arm_served,
         )
         return cls(
-            request_id=objects(columns.request_id),
+            key=objects(columns.request_id),
             viewer=roster.enrol(columns.user_id),
             served_ms=np.asarray(columns.served_ms, np.int64),
             items=objects(columns.items),
@@ -144,15 +144,15 @@ class RequestRows(_Columns):
     def size(self) -> int:
         return int(self.viewer.size)
 
-    def in_order(self) -> RequestRows:
-        """By (served_ms, request id), each request id once: the first counts."""
+    def in_order(self, kept: Kept | None = None) -> RequestRows:
+        """By (served_ms, request id), each request id once: the first counts. Rows by number are distinct."""
         order = np.argsort(self.served_ms, kind="stable")
-        _break_ties(order, self.served_ms[order], self.request_id)
+        _break_ties(order, self.served_ms[order], self.key, kept or AsGiven())
         rows = self if (np.diff(order) == 1).all() else self.take(order)
-        if len(set(rows.request_id.tolist())) == rows.size:
+        if rows.key.dtype != np.object_ or len(set(rows.key.tolist())) == rows.size:
             return rows
         first: dict[str, int] = {}
-        for row, request_id in enumerate(rows.request_id.tolist()):
+        for row, request_id in enumerate(rows.key.tolist()):
             first.setdefault(request_id, row)
         return rows.take(np.array(list(first.values()), np.int64))
 
@@ -207,13 +207,15 @@ def _are(values: Objects, text: str) -> Bools:
     return np.asarray(values == text, np.bool_)
 
 
-def _break_ties(order: NDArray[np.intp], served_ms: Ints, request_id: Objects) -> None:
+def _break_ties(order: NDArray[np.intp], served_ms: Ints, key: Keys, kept: Kept) -> None:
     """Within each millisecond by request id, so that the order of the input does not matter."""
     tied = np.flatnonzero(np.diff(served_ms) == 0)
     if not tied.size:
         return
     starts = tied[np.append(True, np.diff(tied) > 1)]
     ends = tied[np.append(np.diff(tied) > 1, True)] + 2
+    rows = order[np.union1d(tied, tied + 1)]
+    request_id = dict(zip(rows.tolist(), kept.request_ids(key[rows]), strict=True))
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         order[start:end] = sorted(order[start:end].tolist(), key=request_id.__getitem__)
 

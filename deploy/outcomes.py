@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from deploy.crediting import NOBODY, Bools, Events, Ints, Requests, Shown, as_given, credit
+from deploy.crediting import NOBODY, AsGiven, Bools, Events, Ints, Kept, Requests, credit
 from deploy.evaluation import Before, Look, Matured, ReleasePlan, Served
 from deploy.outcome_rows import (
     ExposureColumns,
@@ -43,12 +43,12 @@ class OutcomeState:
         plan: ReleasePlan,
         started_ms: int,
         history: History | None = None,
-        shown: Shown = as_given,
+        kept: Kept | None = None,
     ) -> None:
         self._plan = plan
-        self._shown = shown
+        self._kept = kept or AsGiven()
         self._at_ms = started_ms  # of the last look made
-        self._roster = Roster()
+        self.roster = Roster()  # of the viewers of rows that are given as such
         self._names: list[str] = []  # of the roster, in order
         self._history = history or {}
         self._introduced: Bools = np.zeros(0, np.bool_)  # by viewer: history was given to the kernel
@@ -60,7 +60,7 @@ class OutcomeState:
         self.late = 0
 
     def advance(
-        self, exposures: ExposureColumns, interactions: InteractionColumns, until_ms: int
+        self, exposures: ExposureColumns | RequestRows, interactions: InteractionColumns, until_ms: int
     ) -> list[Look]:
         """Take in new rows and return the looks that are due by `until_ms`, in order.
 
@@ -68,6 +68,8 @@ class OutcomeState:
         are counted in `late` and left out. Of exposures with one request id, and of successes with one event
         id, the first counts.
         """
+        if isinstance(exposures, ExposureColumns):
+            exposures = RequestRows.read(exposures, self.roster)
         self._take_exposures(exposures)
         if len(interactions.user_id):
             self._successes = self._successes.join(SuccessRows.read(interactions, self._event_ids))
@@ -82,19 +84,18 @@ class OutcomeState:
         )
         return made
 
-    def _take_exposures(self, columns: ExposureColumns) -> None:
-        if not len(columns.request_id):
+    def _take_exposures(self, new: RequestRows) -> None:
+        if not new.size:
             return
-        new = RequestRows.read(columns, self._roster)
         on_time = new.served_ms > self._at_ms - self._plan.ingest_delay_ms
         self.late += int((~on_time).sum())
-        self._requests = self._requests.join(new.take(on_time)).in_order()
+        self._requests = self._requests.join(new.take(on_time)).in_order(self._kept)
 
     def _credit(self, until_ms: int) -> None:
         """Settle every event received by then; the others wait."""
         due = self._successes.received_ms <= until_ms
         due_rows = self._successes.take(due)
-        _mark_successes(self._requests, due_rows, self._roster, self._plan.window_ms, self._shown)
+        _mark_successes(self._requests, due_rows, self.roster, self._plan.window_ms, self._kept)
         self._successes = self._successes.take(~due)
 
     def _look(self, at_ms: int) -> Look:
@@ -135,13 +136,13 @@ class OutcomeState:
         """The history of viewers who appear for the first time."""
         if not self._history:
             return Before()
-        introduced = np.zeros(len(self._roster), np.bool_)
+        introduced = np.zeros(len(self.roster), np.bool_)
         introduced[: self._introduced.size] = self._introduced
         new = np.unique(viewer[~introduced[viewer]])
         introduced[new] = True
         self._introduced = introduced
-        if len(self._names) < len(self._roster):
-            self._names = list(self._roster)
+        if len(self._names) < len(self.roster):
+            self._names = list(self.roster)
         known = [code for code in new.tolist() if self._names[code] in self._history]
         done = [self._history[self._names[code]] for code in known]
         return Before(
@@ -165,20 +166,23 @@ def looks(
 
 def history(
     plan: ReleasePlan,
-    exposures: ExposureColumns,
+    exposures: ExposureColumns | RequestRows,
     interactions: InteractionColumns,
     started_ms: int,
-    shown: Shown = as_given,
+    kept: Kept | None = None,
+    roster: Roster | None = None,
 ) -> dict[str, tuple[int, int]]:
     """Requests and successes of each viewer before a release, whatever arm or release they belonged to.
 
-    Only what had matured when the release started counts, so that nothing of the release is in it.
+    Only what had matured when the release started counts, so that nothing of the release is in it. `roster`:
+    of the viewers, where rows are given as such.
     """
-    roster = Roster()
-    rows = RequestRows.read(exposures, roster).in_order()
+    roster = Roster() if roster is None else roster
+    rows = RequestRows.read(exposures, roster) if isinstance(exposures, ExposureColumns) else exposures
+    rows = rows.in_order(kept)
     successes = SuccessRows.read(interactions, set())
     successes = successes.take(successes.received_ms <= started_ms)
-    _mark_successes(rows, successes, roster, plan.window_ms, shown)
+    _mark_successes(rows, successes, roster, plan.window_ms, kept or AsGiven())
     rows = rows.take(slice(0, rows.until(started_ms - plan.window_ms)))
     requests = np.bincount(rows.viewer, minlength=len(roster))
     succeeded = np.bincount(rows.viewer[rows.succeeded], minlength=len(roster))
@@ -186,10 +190,10 @@ def history(
 
 
 def _mark_successes(
-    rows: RequestRows, successes: SuccessRows, roster: Roster, window_ms: int, shown: Shown
+    rows: RequestRows, successes: SuccessRows, roster: Roster, window_ms: int, kept: Kept
 ) -> None:
     credited = credit(
-        Requests(rows.request_id, rows.viewer, rows.served_ms, rows.items, shown),
+        Requests(rows.key, rows.viewer, rows.served_ms, rows.items, kept),
         Events(
             roster.find(successes.user_id.tolist(), NOBODY),
             successes.video_id,

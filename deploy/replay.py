@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +12,10 @@ import msgspec
 
 from core.errors import InvalidInputError
 from deploy.archive import EXPOSURE, FORMAT, Line
-from deploy.crediting import Objects, as_given
+from deploy.crediting import AsGiven
 from deploy.evaluation import VERDICTS, ReleasePlan, canonical
 from deploy.evaluator import Evaluator
-from deploy.outcome_rows import ExposureColumns, InteractionColumns
+from deploy.outcome_rows import ExposureColumns, InteractionColumns, RequestRows, Roster
 from deploy.outcomes import History
 from deploy.rows import Known
 
@@ -31,7 +31,7 @@ class Replay:
 
 
 @dataclass(slots=True)
-class FileRows:
+class FileRows(AsGiven):
     """`Rows` from the lines of a file. `limit`: only what one look knew."""
 
     exposure: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
@@ -49,15 +49,16 @@ class FileRows:
         return self.looks
 
     def exposures(
-        self, release_id: str, after_row: int, up_to_row: int | None
-    ) -> tuple[ExposureColumns, int]:
+        self, release_id: str, after_row: int, up_to_row: int | None, roster: Roster
+    ) -> tuple[RequestRows, int]:
         if up_to_row is None and self.limit is not None:
             up_to_row = self.limit.exposure_row
         rows = self.exposure["row"]
         end = len(rows) if up_to_row is None else bisect_right(rows, up_to_row)
         part = slice(bisect_right(rows, after_row), end)
         columns = {name: self.exposure[name][part] for name in (*EXPOSURE, "items")}
-        return ExposureColumns(**columns), rows[part][-1] if rows[part] else after_row
+        read = RequestRows.read(ExposureColumns(**columns), roster)
+        return read, rows[part][-1] if rows[part] else after_row
 
     def interactions(
         self, first_ms: int, last_ms: int, up_to_row: int | None
@@ -71,9 +72,6 @@ class FileRows:
         ]
         names = ("user_id", "video_id", "event_type", "watch_percentage", "request_id", "received_ms")
         return InteractionColumns(**{name: [line[name] for line in found] for name in names}), 0
-
-    def shown(self, items: Objects) -> Sequence[str | Sequence[str]]:
-        return as_given(items)
 
     def history(self, plan: ReleasePlan, started_ms: int) -> History:
         return self.before

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
 
 from core.clock import DAY
 from core.errors import InvalidInputError
-from deploy.crediting import Objects
+from deploy.crediting import Ints, Kept, Keys, Objects
 from deploy.evaluation import ReleasePlan
-from deploy.outcome_rows import ExposureColumns, InteractionColumns
+from deploy.outcome_rows import InteractionColumns, RequestRows, Roster
 from deploy.outcomes import History, history
 from storage.database import Database
-from storage.exposure_columns import StoredColumns, columns_between, columns_of_release, items_of
+from storage.exposure_columns import (
+    FLAGS,
+    Numbers,
+    items_of,
+    numbers_between,
+    numbers_of_release,
+    request_ids_of,
+    rows_of,
+)
 from storage.interactions import interactions_between, last_interaction
 from storage.releases import known_at_looks
 
@@ -24,6 +31,7 @@ from storage.releases import known_at_looks
 SUCCESS_EVENTS = ("complete", "progress")
 # What viewers did before the release, to take their habits out of the comparison (CUPED).
 HISTORY_MS = DAY
+NO_ROW = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,7 @@ class Known:
             raise InvalidInputError(f"not what a look knew: {error}") from None
 
 
-class Rows(Protocol):
+class Rows(Kept, Protocol):
     """Exposures and interactions around one release: in the main store, or in an exported file."""
 
     def known(self, release_id: str) -> list[tuple[int, Known]]:
@@ -57,9 +65,12 @@ class Rows(Protocol):
         ...
 
     def exposures(
-        self, release_id: str, after_row: int, up_to_row: int | None
-    ) -> tuple[ExposureColumns, int]:
-        """The exposures of a release within rows, and the number of the last (`after_row` if none)."""
+        self, release_id: str, after_row: int, up_to_row: int | None, roster: Roster
+    ) -> tuple[RequestRows, int]:
+        """The exposures of a release within rows, and the number of the last (`after_row` if none).
+
+        Their viewers are enrolled in `roster`.
+        """
         ...
 
     def interactions(
@@ -68,17 +79,13 @@ class Rows(Protocol):
         """What was received between two times, both included, and the last row stored of all interactions."""
         ...
 
-    def shown(self, items: Objects) -> Sequence[str | Sequence[str]]:
-        """The lists, or their JSON texts, that entries of an exposures' `items` stand for."""
-        ...
-
     def history(self, plan: ReleasePlan, started_ms: int) -> History:
         """What each viewer did before a release."""
         ...
 
 
 class DatabaseRows:
-    """`Rows` in the main store."""
+    """`Rows` in the main store: an exposure's key is the number of its row."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -90,11 +97,11 @@ class DatabaseRows:
             ]
 
     def exposures(
-        self, release_id: str, after_row: int, up_to_row: int | None
-    ) -> tuple[ExposureColumns, int]:
+        self, release_id: str, after_row: int, up_to_row: int | None, roster: Roster
+    ) -> tuple[RequestRows, int]:
         with self._database.read() as connection:
-            portions = list(columns_of_release(connection, release_id, after_row, up_to_row))
-        return exposure_columns(portions), portions[-1].last_row if portions else after_row
+            rows = _joined(numbers_of_release(connection, roster.enrol, release_id, after_row, up_to_row))
+        return rows, int(rows.key[-1]) if rows.size else after_row
 
     def interactions(
         self, first_ms: int, last_ms: int, up_to_row: int | None = None
@@ -112,40 +119,48 @@ class DatabaseRows:
         )
         return read, last_row
 
-    def shown(self, items: Objects) -> Sequence[str | Sequence[str]]:
+    def shown(self, keys: Keys) -> Sequence[str | Sequence[str]]:
         with self._database.read() as connection:
-            return items_of(connection, items.tolist())
+            return items_of(connection, keys.tolist())
+
+    def request_ids(self, keys: Keys) -> Sequence[str]:
+        with self._database.read() as connection:
+            return request_ids_of(connection, keys.tolist())
+
+    def keys(self, request_ids: Objects) -> Ints:
+        with self._database.read() as connection:
+            return np.array(rows_of(connection, request_ids.tolist(), NO_ROW), np.int64)
 
     def history(self, plan: ReleasePlan, started_ms: int) -> History:
         first_ms = started_ms - HISTORY_MS
-        exposures = self.exposures_between(first_ms, started_ms - plan.window_ms)
-        return history(plan, exposures, self.interactions(first_ms, started_ms)[0], started_ms, self.shown)
+        roster = Roster()
+        exposures = self.exposures_between(first_ms, started_ms - plan.window_ms, roster)
+        events, _ = self.interactions(first_ms, started_ms)
+        return history(plan, exposures, events, started_ms, self, roster)
 
-    def exposures_between(self, first_ms: int, last_ms: int) -> ExposureColumns:
+    def exposures_between(self, first_ms: int, last_ms: int, roster: Roster) -> RequestRows:
         """What was served between two times, both included, of whatever release."""
         with self._database.read() as connection:
-            return exposure_columns(columns_between(connection, first_ms, last_ms))
+            return _joined(numbers_between(connection, roster.enrol, first_ms, last_ms))
 
 
-def exposure_columns(portions: Iterable[StoredColumns]) -> ExposureColumns:
-    """Portions of stored exposures, end to end; their `items` are row numbers."""
+def _joined(portions: Iterator[Numbers]) -> RequestRows:
+    """Portions of stored exposures, end to end."""
     held = list(portions)
 
-    def joined(name: str) -> list[Any]:
-        return list(chain.from_iterable(getattr(portion, name) for portion in held))
-
-    def array(name: str, dtype: type) -> np.ndarray[Any, Any]:
+    def column(name: str, dtype: type = np.int64) -> np.ndarray[Any, Any]:
         return np.concatenate([np.empty(0, dtype), *(getattr(portion, name) for portion in held)])
 
-    return ExposureColumns(
-        request_id=joined("request_id"),
-        user_id=joined("user_id"),
-        served_ms=array("served_ms", np.int64),
-        arm_assigned=joined("arm_assigned"),
-        stage=array("stage", np.int64),
-        items=joined("row"),
-        forced=array("forced", np.bool_),
-        outcome=joined("outcome"),
-        latency_ms=array("latency_ms", np.float64),
-        arm_served=joined("arm_served"),
+    rows, stage, flags = column("row"), column("stage"), column("flags")
+    true = {name: flags & bit > 0 for name, bit in FLAGS.items()}
+    return RequestRows(
+        key=rows,
+        viewer=column("viewer"),
+        served_ms=column("served_ms"),
+        items=rows,
+        stage=stage,
+        counted=(stage > 0) & ~true.pop("forced"),
+        latency_ms=column("latency_ms", np.float64),
+        succeeded=np.zeros(rows.size, np.bool_),
+        **true,
     )

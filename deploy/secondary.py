@@ -80,7 +80,7 @@ def _credited(
     viewer[received > until_ms - plan.ingest_delay_ms] = NOBODY
     viewer[_repeated(columns, received)] = NOBODY
     events = Events(viewer, objects(columns.video_id), objects(columns.request_id), received)
-    requests = Requests(rows.request_id, rows.viewer, rows.served_ms, rows.items)
+    requests = Requests(rows.key, rows.viewer, rows.served_ms, rows.items)
     return credit(requests, events, plan.window_ms)
 
 

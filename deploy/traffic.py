@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from core.clock import DAY, HOUR
@@ -11,6 +9,7 @@ from core.errors import RefusedError
 from deploy.crediting import Ints
 from deploy.evaluation import ReleasePlan
 from deploy.evaluation.power import Traffic
+from deploy.outcome_rows import Roster
 from deploy.outcomes import history
 from deploy.rows import DatabaseRows
 from storage.database import Database
@@ -26,22 +25,22 @@ def measure_traffic(database: Database, plan: ReleasePlan, now_ms: int, days: fl
         RefusedError: too few requests that have had their window.
     """
     first_ms, last_ms = now_ms - round(days * DAY), now_ms - plan.horizon_ms
-    rows = DatabaseRows(database)
+    rows, roster = DatabaseRows(database), Roster()
     exposures, (interactions, _) = (
-        rows.exposures_between(first_ms, last_ms),
+        rows.exposures_between(first_ms, last_ms, roster),
         rows.interactions(first_ms, now_ms),
     )
-    served_ms = np.asarray(exposures.served_ms, np.int64)
+    served_ms = exposures.served_ms
     if served_ms.size < LEAST_REQUESTS:
         raise RefusedError(
             f"only {served_ms.size} requests of the last {days:g} days have had their window, {LEAST_REQUESTS} "
             "are needed; say what the traffic is like with --viewers-a-day and the options beside it"
         )
-    by_viewer = history(plan, exposures, interactions, last_ms + plan.window_ms, rows.shown)
+    by_viewer = history(plan, exposures, interactions, last_ms + plan.window_ms, rows, roster)
     requests, successes = np.array(list(by_viewer.values()), np.int64).T
     span_ms = max(last_ms - int(served_ms.min()), LEAST_SPAN_MS)
     return Traffic(
-        viewers_a_day=_viewers_a_day(exposures.user_id, served_ms, span_ms),
+        viewers_a_day=_viewers_a_day(exposures.viewer, served_ms, span_ms),
         requests_a_day=served_ms.size * DAY / span_ms,
         base_rate=_rate(requests, successes),
         correlation=correlation(requests, successes),
@@ -70,7 +69,7 @@ def _rate(requests: Ints, successes: Ints) -> float:
     return min(max(watched, 1), total - 1) / total
 
 
-def _viewers_a_day(user_ids: Sequence[str], served_ms: Ints, span_ms: int) -> float:
+def _viewers_a_day(viewer: Ints, served_ms: Ints, span_ms: int) -> float:
     day = (served_ms - served_ms.min()) // DAY
-    different = len(set(zip(user_ids, day.tolist(), strict=True)))
+    different = len(set(zip(viewer.tolist(), day.tolist(), strict=True)))
     return different / max(span_ms / DAY, 1.0) if span_ms > DAY else different * DAY / span_ms

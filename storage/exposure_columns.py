@@ -1,10 +1,10 @@
-"""Exposures column by column: what an online evaluation reads of a million of them."""
+"""Exposures column by column: what an online evaluation and the export of a release read of a million of them."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -53,51 +53,131 @@ class StoredColumns:
         return self.row[-1]
 
 
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Some exposures as numbers, one entry per request in each array: what is read of all of them at every look.
+
+    A text per row would cost more than everything else: the viewer comes as a number, request ids and shown
+    videos are asked for by row where they matter (`items_of`, `request_ids_of`, `rows_of`).
+    """
+
+    row: NDArray[np.int64]
+    viewer: NDArray[np.int64]
+    served_ms: NDArray[np.int64]
+    stage: NDArray[np.int64]
+    flags: NDArray[np.int64]  # the sum of those of FLAGS that hold
+    latency_ms: NDArray[np.float64]
+
+
+# Gives each of some viewers a number, always the same one.
+Numbering = Callable[[Sequence[str]], NDArray[np.int64]]
+
+FLAGS: Final = {"canary": 1, "forced": 2, "fell_back": 4, "error": 8, "timeout": 16, "short": 32}
+_STAGE_UNIT: Final = 64
+_PACKED: Final = (
+    f'CAST("stage" AS BIGINT) * {_STAGE_UNIT}'
+    f""" + CASE WHEN "arm_assigned" = 'canary' THEN {FLAGS["canary"]} ELSE 0 END"""
+    f' + CASE WHEN "forced" THEN {FLAGS["forced"]} ELSE 0 END'
+    f' + CASE WHEN "arm_served" <> "arm_assigned" THEN {FLAGS["fell_back"]} ELSE 0 END'
+    """ + CASE "outcome" WHEN 'ok' THEN 0"""
+    f""" {" ".join(f"WHEN '{word}' THEN {FLAGS[word]}" for word in ("error", "timeout", "short"))} ELSE 0 END"""
+)
+_NUMBERS: Final = f'"row_id", "user_id", "served_ms", {_PACKED}, "latency_ms"'
+_OF_RELEASE: Final = "release_id = {} AND row_id > {} AND row_id <= {} ORDER BY row_id"
+
+
+def numbers_of_release(
+    connection: Connection,
+    number: Numbering,
+    release_id: str,
+    after_row: int = 0,
+    up_to_row: int | None = None,
+) -> Iterator[Numbers]:
+    """The exposures of one release after row `after_row`, oldest row first, in portions."""
+    values = (release_id, after_row, MOST if up_to_row is None else up_to_row)
+    return (_numbers(portion, number) for portion in _portions(connection, _NUMBERS, _OF_RELEASE, values))
+
+
+def numbers_between(
+    connection: Connection, number: Numbering, first_ms: int, last_ms: int
+) -> Iterator[Numbers]:
+    """What was served from `first_ms` to `last_ms`, both included, in that order, in portions."""
+    where = "served_ms BETWEEN {} AND {} ORDER BY served_ms, row_id"
+    portions = _portions(connection, _NUMBERS, where, (first_ms, last_ms))
+    return (_numbers(portion, number) for portion in portions)
+
+
 def columns_of_release(
     connection: Connection, release_id: str, after_row: int = 0, up_to_row: int | None = None
 ) -> Iterator[StoredColumns]:
     """The exposures of one release after row `after_row`, oldest row first, in portions."""
-    last_row = MOST if up_to_row is None else up_to_row
-    where = "release_id = {} AND row_id > {} AND row_id <= {} ORDER BY row_id"
-    return _portions(connection, where, (release_id, after_row, last_row))
-
-
-def columns_between(connection: Connection, first_ms: int, last_ms: int) -> Iterator[StoredColumns]:
-    """What was served from `first_ms` to `last_ms`, both included, in that order, in portions."""
-    return _portions(
-        connection, "served_ms BETWEEN {} AND {} ORDER BY served_ms, row_id", (first_ms, last_ms)
-    )
+    values = (release_id, after_row, MOST if up_to_row is None else up_to_row)
+    return map(_columns, _portions(connection, _NAMES, _OF_RELEASE, values))
 
 
 def items_of(connection: Connection, rows: Sequence[int]) -> list[str]:
     """The JSON text of the shown ids of each row: most of an exposure's bytes, and few evaluations need many."""
-    on_postgresql = connection.dialect.name == "postgresql"
-    query = (
-        'SELECT "row_id", "items" FROM "output"."exposures" WHERE "row_id" = ANY(%s)'
-        if on_postgresql
-        else 'SELECT "row_id", "items" FROM "exposures" WHERE "row_id" IN (SELECT "value" FROM json_each(?))'
-    )
-    driver: Any = connection.connection.driver_connection
-    texts: dict[int, str] = {}
-    with closing(driver.cursor()) as cursor:
-        for first in range(0, len(rows), PORTION):
-            portion = list(rows[first : first + PORTION])
-            cursor.execute(query, (portion if on_postgresql else json.dumps(portion),))
-            texts.update(cursor.fetchall())
+    texts = _found(connection, "row_id", "items", rows)
     return [texts[row] for row in rows]
 
 
-def _portions(connection: Connection, where: str, values: tuple[str | int, ...]) -> Iterator[StoredColumns]:
+def request_ids_of(connection: Connection, rows: Sequence[int]) -> list[str]:
+    """The request id of each row."""
+    texts = _found(connection, "row_id", "request_id", rows)
+    return [texts[row] for row in rows]
+
+
+def rows_of(connection: Connection, request_ids: Sequence[str], absent: int) -> list[int]:
+    """The row of each request id, `absent` for the unknown."""
+    rows = _found(connection, "request_id", "row_id", request_ids)
+    return [rows.get(request_id, absent) for request_id in request_ids]
+
+
+def _found(connection: Connection, key: str, value: str, wanted: Sequence[Any]) -> dict[Any, Any]:
+    """The values of one column by those of another."""
+    on_postgresql = connection.dialect.name == "postgresql"
+    table, one_of = (
+        ('"output"."exposures"', "= ANY(%s)")
+        if on_postgresql
+        else ('"exposures"', 'IN (SELECT "value" FROM json_each(?))')
+    )
+    query = f'SELECT "{key}", "{value}" FROM {table} WHERE "{key}" {one_of}'  # noqa: S608 - our own words
+    driver: Any = connection.connection.driver_connection
+    found: dict[Any, Any] = {}
+    with closing(driver.cursor()) as cursor:
+        for first in range(0, len(wanted), PORTION):
+            portion = list(wanted[first : first + PORTION])
+            cursor.execute(query, (portion if on_postgresql else json.dumps(portion),))
+            found.update(cursor.fetchall())
+    return found
+
+
+def _portions(
+    connection: Connection, columns: str, where: str, values: tuple[str | int, ...]
+) -> Iterator[list[tuple[Any, ...]]]:
     """By the driver's own cursor: rows of SQLAlchemy cost as much as everything else together."""
     on_postgresql = connection.dialect.name == "postgresql"
     table, mark = ('"output"."exposures"', "%s") if on_postgresql else ('"exposures"', "?")
-    query = f"SELECT {_NAMES} FROM {table} WHERE {where.format(*[mark] * len(values))}"  # noqa: S608 - our own words
+    query = f"SELECT {columns} FROM {table} WHERE {where.format(*[mark] * len(values))}"  # noqa: S608 - our own words
     driver: Any = connection.connection.driver_connection
     # A named cursor stays on PostgreSQL's side; another would fetch everything before the first row.
     with closing(driver.cursor("exposures") if on_postgresql else driver.cursor()) as cursor:
         cursor.execute(query, values)
         while portion := cursor.fetchmany(PORTION):
-            yield _columns(portion)
+            yield portion
+
+
+def _numbers(portion: list[tuple[Any, ...]], number: Numbering) -> Numbers:
+    row, user, served, packed, latency = zip(*portion, strict=True)
+    of_stage = np.fromiter(packed, np.int64, len(portion))
+    return Numbers(
+        row=np.fromiter(row, np.int64, len(portion)),
+        viewer=number(user),
+        served_ms=np.fromiter(served, np.int64, len(portion)),
+        stage=of_stage // _STAGE_UNIT,
+        flags=of_stage % _STAGE_UNIT,
+        latency_ms=np.fromiter(latency, np.float64, len(portion)),
+    )
 
 
 def _columns(portion: list[tuple[Any, ...]]) -> StoredColumns:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from pydantic import SecretStr
 
 from core.clock import ManualClock
 from core.errors import DependencyError
@@ -244,10 +245,13 @@ def make_stage(
     on_step: Callable[[str], None] | None = None,
     clock: ManualClock | None = None,
     tables: bool = True,
+    database_url: str = "",
 ) -> Stage:
     """Everything but the processes. `unfit` versions fail their smoke requests."""
-    platform = PlatformSettings(home=home)
-    if tables:
+    platform = PlatformSettings(home=home, database_url=SecretStr(database_url))
+    if database_url:
+        migrate(database_url)
+    elif tables:
         make_tables(home / "understudy.db")
     parts = (open_database(platform.sql_url), clock or ManualClock(), runtime or FakeRuntime())
     script = script or Script()

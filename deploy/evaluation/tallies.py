@@ -20,6 +20,7 @@ from deploy.evaluation.plan import ReleasePlan
 FIRST_SUCCESS = 0  # bit and index of the harm process; the guardrails follow in the plan's order
 COVARIATE_UNIT = 1024  # the covariate is kept in whole 1/1024, so that its sums are exact
 _BLOCK = 16_384  # viewers whose products are formed at once
+_DENSE = 4  # keys up to so many times their number are told apart by a table, others by sorting
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +147,7 @@ class Tally:
         at_risk = groups.at_risk(self.risked_matured, self.plan.first_success_requests)
         self._add_process(FIRST_SUCCESS, groups, at_risk, np.flatnonzero(successes), exposures, events)
         self._count_viewers(groups.viewer, groups.cell % 2)
-        present, place = np.unique(groups.cell, return_inverse=True)
+        present, place = _distinct(groups.cell)
         owner = np.cumsum(np.diff(groups.viewer, prepend=-1) > 0) - 1
         added = np.zeros((int(owner[-1]) + 1, 2 * present.size))
         added[owner, place] = groups.requests
@@ -161,14 +162,14 @@ class Tally:
         row = np.flatnonzero((rows.stage > 0) & (rows.requests > 0))
         self._grow(rows.viewer)
         cell = self._cell(rows.stage[row], rows.canary[row])
-        key, of_row = np.unique(rows.viewer[row] * self.cells + cell, return_inverse=True)
+        key, of_row = _distinct(rows.viewer[row] * self.cells + cell)
         requests = _totals(of_row, rows.requests[row], key.size)
         return _Groups(key // self.cells, key % self.cells, requests, of_row), row
 
     def _count_viewers(self, viewer: Ints, arm: Ints) -> None:
         """Viewers with a matured request in each arm; one who changes with the ramp counts in both."""
         new = np.flatnonzero(self.arms[viewer] >> arm & 1 == 0)
-        key = np.unique(2 * viewer[new] + arm[new])
+        key, _ = _distinct(2 * viewer[new] + arm[new])
         np.add.at(self.viewers, (key // 2 // self.lane_viewers, key % 2), 1)
         np.bitwise_or.at(self.arms, key // 2, (1 << key % 2).astype(np.uint8))
 
@@ -208,7 +209,7 @@ class Tally:
         at_risk = groups.at_risk(self.risked_served, self.plan.guardrail_requests)
         for number, rail in enumerate(self.plan.guardrails, FIRST_SUCCESS + 1):
             if rail.name in rows.events:
-                hit = np.unique(groups.of_row[rows.events[rail.name][row] > 0])
+                hit, _ = _distinct(groups.of_row[rows.events[rail.name][row] > 0])
                 self._add_process(number, groups, at_risk, hit, exposures, events)
         self._add_first_seen(groups.viewer, groups.cell)
 
@@ -239,9 +240,9 @@ class Tally:
         stage, arm = cell // 2 + 1, cell % 2
         news = np.flatnonzero((self.last_stage[viewer] < stage) | (self.in_canary[viewer] != arm))
         viewer, stage, arm = viewer[news], stage[news], arm[news]
-        for number in np.unique(stage):
+        for number in _distinct(stage)[0]:
             here = stage == number
-            key = np.unique(2 * viewer[here] + arm[here])
+            key, _ = _distinct(2 * viewer[here] + arm[here])
             self._add_first_seen_in(int(number), key // 2, key % 2)
 
     def _add_first_seen_in(self, stage: int, viewer: Ints, arm: Ints) -> None:
@@ -260,6 +261,16 @@ class Tally:
         new = viewer[~self.changed_arm[viewer]]
         np.add.at(self.arm_changes, new // self.lane_viewers, 1)
         self.changed_arm[new] = True
+
+
+def _distinct(keys: Ints) -> tuple[Ints, NDArray[np.intp]]:
+    """The distinct keys in order, and which of them each is: `np.unique`, without a sort where keys are dense."""
+    largest = int(keys.max()) if keys.size else 0
+    if largest > _DENSE * keys.size:
+        return np.unique(keys, return_inverse=True)
+    there = np.zeros(largest + 1, np.bool_)
+    there[keys] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[keys]
 
 
 def _totals(place: NDArray[np.intp], counted: Ints, size: int) -> Ints:

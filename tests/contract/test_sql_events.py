@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from sqlalchemy import text
 
 from core.errors import ConflictError, InvalidInputError
@@ -27,7 +29,15 @@ from storage.dead_letters import (
     waiting_dead_letters,
 )
 from storage.event_log import LogPosition, TopicPartition
-from storage.exposure_columns import columns_between, columns_of_release, items_of
+from storage.exposure_columns import (
+    FLAGS,
+    columns_of_release,
+    items_of,
+    numbers_between,
+    numbers_of_release,
+    request_ids_of,
+    rows_of,
+)
 from storage.exposures import (
     LoggedExposure,
     exposure_positions,
@@ -252,7 +262,6 @@ def test_exposures_by_column_are_those_by_row(database: Database) -> None:
     with database.read() as connection:
         by_row = exposures_of_release(connection, "r1", after_row=2)
         (portion,) = columns_of_release(connection, "r1", 2, by_row[-3].row)
-        (between,) = columns_between(connection, NOW + 11, NOW + 20)
         assert list(columns_of_release(connection, "none")) == []
         texts = items_of(connection, portion.row[::-1])
         assert items_of(connection, []) == []
@@ -266,7 +275,52 @@ def test_exposures_by_column_are_those_by_row(database: Database) -> None:
         last.forced,
     )
     assert [json.loads(text) for text in texts[::-1]] == [list(one.exposure.items) for one in by_row[:-2]]
-    assert between.served_ms.tolist() == list(range(NOW + 11, NOW + 21))
+
+
+def by_digits(viewers: Sequence[str]) -> NDArray[np.int64]:
+    """The viewer `u7` has the number 7."""
+    return np.array([int(viewer[1:]) for viewer in viewers], np.int64)
+
+
+def test_exposures_as_numbers_are_those_by_row(database: Database) -> None:
+    kinds = [
+        {"arm_assigned": arm, "arm_served": served, "forced": forced, "outcome": outcome}
+        for arm, served in (("main", "main"), ("canary", "canary"), ("canary", "main"), ("main", "static"))
+        for forced in (False, True)
+        for outcome in ("ok", "error", "timeout", "short")
+    ]
+    rows = [
+        shown(n, served_ms=NOW + 99 - n, user_id=f"u{n % 3}", stage=n, latency_ms=n / 3, **kind)
+        for n, kind in enumerate(kinds)
+    ]
+    with database.begin() as connection:
+        store_exposures(connection, [*rows, shown(99, served_ms=NOW, stage=2**31 - 1, release_id="other")])
+    with database.read() as connection:
+        by_row = exposures_of_release(connection, "r1")
+        (read,) = numbers_of_release(connection, by_digits, "r1")
+        (part,) = numbers_of_release(connection, by_digits, "r1", by_row[1].row, by_row[3].row)
+        (between,) = numbers_between(connection, by_digits, NOW + 90, NOW + 99)
+        (far,) = numbers_of_release(connection, by_digits, "other")
+        assert list(numbers_of_release(connection, by_digits, "none")) == []
+        ids = request_ids_of(connection, read.row.tolist()[::-1])
+        assert rows_of(connection, [*ids, "unknown"], -1) == [*read.row.tolist()[::-1], -1]
+    wanted = [one.exposure for one in by_row]
+    assert read.row.tolist() == [one.row for one in by_row]
+    assert ids[::-1] == [one.request_id for one in wanted]
+    assert read.viewer.tolist() == by_digits([one.user_id for one in wanted]).tolist()
+    assert read.served_ms.tolist() == [one.served_ms for one in wanted]
+    assert read.stage.tolist() == [one.stage for one in wanted]
+    assert read.latency_ms.tolist() == [one.latency_ms for one in wanted]  # to the last bit
+    for flags, one in zip(read.flags.tolist(), wanted, strict=True):
+        assert {name for name, bit in FLAGS.items() if flags & bit} == {
+            *(["canary"] if one.arm_assigned == "canary" else []),
+            *(["forced"] if one.forced else []),
+            *(["fell_back"] if one.arm_served != one.arm_assigned else []),
+            *([one.outcome] if one.outcome != "ok" else []),
+        }
+    assert part.row.tolist() == read.row.tolist()[2:4]
+    assert between.served_ms.tolist() == list(range(NOW + 90, NOW + 100))
+    assert far.stage.tolist() == [2**31 - 1]
 
 
 def test_the_positions_of_stored_exposures_are_known(database: Database) -> None:

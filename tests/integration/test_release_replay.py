@@ -16,6 +16,8 @@ from deploy.evaluator import Evaluator
 from deploy.replay import first_difference, replay
 from deploy.rows import DatabaseRows
 from storage.database import open_database
+from storage.exposure_columns import PORTION
+from storage.exposures import exposures_of_release
 from tests.release_support import LOOK_MS, PLAN, Stage, make_stage
 from tests.release_viewers import Viewers
 from understudy.cli import main
@@ -25,10 +27,12 @@ from understudy.cli import main
 def told(tmp_path: Path) -> Callable[..., tuple[Stage, str]]:
     """A release with a story, by the real evaluator: late exposures, a reader that stays away, a restart."""
 
-    def tell(*, eventful: bool) -> tuple[Stage, str]:
+    def tell(*, eventful: bool, database_url: str = "") -> tuple[Stage, str]:
         complete = [True]
-        rows = DatabaseRows(open_database(f"sqlite:///{tmp_path}/understudy.db"))
-        stage = make_stage(tmp_path, script=Evaluator(rows), complete=lambda _: complete[0])
+        rows = DatabaseRows(open_database(database_url or f"sqlite:///{tmp_path}/understudy.db"))
+        stage = make_stage(
+            tmp_path, script=Evaluator(rows), complete=lambda _: complete[0], database_url=database_url
+        )
         stage.publish("v1", "v2")
         stage.manager.start("v1")
         release = stage.manager.start("v2", plan=replace(PLAN, stale_after_ms=20_000))
@@ -73,6 +77,22 @@ def test_a_replay_is_the_same_to_the_byte(
     assert counted == {
         "release", "traffic_plan", "event", "look", "verdict", "exposure", "interaction",
     }  # fmt: skip
+
+
+def test_an_export_from_postgresql_in_many_portions_holds_every_row_and_replays(
+    told: Callable[..., tuple[Stage, str]], tmp_path: Path, postgresql_database: str
+) -> None:
+    stage, release_id = told(eventful=True, database_url=postgresql_database)
+    lines = list(read(export(stage, release_id, tmp_path / "r.ndjson")))
+    exposures = {line["request_id"]: line["items"] for line in lines if line["kind"] == "exposure"}
+    last_row = max(line["known"]["exposure_row"] for line in lines if line["kind"] == "look")
+    with stage.database.read() as connection:
+        stored = exposures_of_release(connection, release_id)
+    assert len(exposures) > 2 * PORTION
+    assert exposures == {
+        one.exposure.request_id: list(one.exposure.items) for one in stored if one.row <= last_row
+    }
+    assert replay(lines).difference == ""
 
 
 def test_a_changed_row_is_found_and_named(told: Callable[..., tuple[Stage, str]], tmp_path: Path) -> None:
