@@ -45,12 +45,13 @@ class PlainRequest:
 class PlainSend:
     """ASGI's `send` of one plain request: head and body leave in one write.
 
+    `write` bears that nobody is there any more: an exposure to a viewer who gave up counts like any other.
     `is_last` is asked whether the connection ends with this answer only when it is written: a worker that was told
     to stop meanwhile has to say so, or the next request would be sent into a connection that it closes.
     """
 
-    def __init__(self, transport: asyncio.Transport, is_last: Callable[[], bool]) -> None:
-        self._transport = transport
+    def __init__(self, write: Callable[[bytes], None], is_last: Callable[[], bool]) -> None:
+        self._write = write
         self._is_last = is_last
         self._start: MutableMapping[str, Any] = {}
         self.complete = False
@@ -65,7 +66,7 @@ class PlainSend:
         status = _get_cached_status_line((1, 1), self._start["status"])
         close = b"" if self.keep else b"connection: close\r\n"
         head = b"%b%b%b%b\r\n" % (status, fields, _get_cached_date_header(), close)
-        self._transport.write(head + message["body"])
+        self._write(head + message["body"])
         self.complete = True
 
 
@@ -165,7 +166,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
 
     async def _serve_plain(self, wanted: Scope, sockname: Any, peername: Any) -> bool:
         """Serve one plain request; returns whether the connection is kept."""
-        send = PlainSend(self.transport, self._ends_now)
+        send = PlainSend(self._safe_write, self._ends_now)
         scope = {**PLAIN_SCOPE, **wanted, "server": sockname[:2], "client": peername[:2]}
         try:
             await self.app(scope, receive_nothing, send)
@@ -176,10 +177,21 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
             send.keep = False
         if self._flow_control.write_paused:
             await self._flow_control.drain()
-        behind, self._behind_plain = self._behind_plain, None
-        if behind and send.keep:  # read once gunicorn's loop waits for the next request
-            self.worker.loop.call_soon(self.data_received, behind)
+        if self._behind_plain and send.keep:
+            self.worker.loop.call_soon(self._read_behind)
+        else:
+            self._behind_plain = None
         return send.keep
+
+    def _read_behind(self) -> None:
+        """Read what came meanwhile, now that gunicorn's loop waits for the next request.
+
+        Until now the rest of it was held back, or it would have been read first.
+        """
+        behind, self._behind_plain = self._behind_plain, None
+        self._resume_reading()
+        if behind and not self._closed:
+            self.data_received(behind)
 
     def _ends_now(self) -> bool:
         worker = self.worker
