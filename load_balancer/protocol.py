@@ -22,7 +22,8 @@ from load_balancer.watch import Watch
 # The head of a connection's first request; between requests gunicorn's own limit for idle connections holds.
 HEAD_S: Final = 5.0
 RETRY_AFTER: Final = (("Retry-After", "1"),)
-# What all plain requests have in common.
+# What all plain requests have in common. No addresses: nobody asks for them, and a connection that has been
+# reset has none.
 PLAIN_SCOPE: Final[Mapping[str, Any]] = {
     "type": "http",
     "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -158,16 +159,16 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
 
     async def _serve_http_request(self, request: Any, sockname: Any, peername: Any) -> bool:
         if isinstance(request, PlainRequest):
-            return await self._serve_plain(request.scope, sockname, peername)
+            return await self._serve_plain(request.scope)
         # gunicorn runs each request as a task of its own, for applications that go on after the answer.
         # Ours are done within microseconds of it: the task would cost more than they do.
         keep: bool = await self._handle_http_request(request, sockname, peername)
         return keep
 
-    async def _serve_plain(self, wanted: Scope, sockname: Any, peername: Any) -> bool:
+    async def _serve_plain(self, wanted: Scope) -> bool:
         """Serve one plain request; returns whether the connection is kept."""
         send = PlainSend(self._safe_write, self._ends_now)
-        scope = {**PLAIN_SCOPE, **wanted, "server": sockname[:2], "client": peername[:2]}
+        scope = {**PLAIN_SCOPE, **wanted}
         try:
             await self.app(scope, receive_nothing, send)
         except Exception:  # as gunicorn does with any other request

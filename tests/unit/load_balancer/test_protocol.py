@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import struct
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 
@@ -109,6 +110,22 @@ def test_a_viewer_who_leaves_before_the_answer_is_no_error(caplog: pytest.LogCap
         await until(lambda: stage.worker.nr_conns == 0)
         stage.go.set()
         await until(lambda: stage.worker.nr == 1)
+
+    with caplog.at_level(logging.WARNING):
+        on_stage(use)
+    assert caplog.messages == []
+
+
+def test_a_viewer_who_is_gone_before_the_request_is_read_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def use(stage: Stage) -> None:
+        # All of it before the loop has its turn: when it reads the request, the connection has no address any more.
+        with socket.create_connection(stage.client.getpeername()) as hasty:
+            hasty.sendall(b"GET /recommend/u1" + HEAD)
+            hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stage.go.set()
+        await until(lambda: stage.asked == ["/recommend/u1"])
 
     with caplog.at_level(logging.WARNING):
         on_stage(use)
