@@ -21,6 +21,8 @@ from load_balancer.watch import Watch
 
 # The head of a connection's first request; between requests gunicorn's own limit for idle connections holds.
 HEAD_S: Final = 5.0
+# How long a client may leave what was answered unread: then it does not come back for it.
+UNREAD_S: Final = 30.0
 RETRY_AFTER: Final = (("Retry-After", "1"),)
 # What all plain requests have in common. No addresses: nobody asks for them, and a connection that has been
 # reset has none.
@@ -80,6 +82,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
     """One connection of a client."""
 
     _head_timer: asyncio.TimerHandle | None = None
+    _unread_timer: asyncio.TimerHandle | None = None
     _behind_plain: bytes | None = None  # what came while a plain request was served; None while none is
 
     def __init__(self, worker: Any) -> None:
@@ -95,6 +98,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
+        self._stop_unread_timer()
         super().connection_lost(exc)
         self._idle.stop()
 
@@ -103,6 +107,29 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
 
     def _cancel_keepalive_timer(self) -> None:
         self._idle.clear()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._start_unread_timer()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self._closed:
+            self._stop_unread_timer()
+
+    def _close_transport(self) -> None:
+        if not self._closed:  # it closes once the client has all that was written, whenever that is
+            self._start_unread_timer()
+        super()._close_transport()
+
+    def _start_unread_timer(self) -> None:
+        if self._unread_timer is None:
+            self._unread_timer = self.worker.loop.call_later(UNREAD_S, self.transport.abort)
+
+    def _stop_unread_timer(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
 
     def data_received(self, data: bytes) -> None:
         if self._behind_plain is not None:

@@ -26,6 +26,7 @@ class Stage:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.go = asyncio.Event()
+        self.filling = b""
         self.protocol: Protocol
         self.client: socket.socket
         loop = asyncio.get_running_loop()
@@ -46,7 +47,7 @@ class Stage:
     async def application(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.asked.append(scope["path"])
         await self.go.wait()
-        body = f"<{scope['path']}>".encode()
+        body = f"<{scope['path']}>".encode() + self.filling
         length = str(len(body)).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
         await send({"type": "http.response.body", "body": body})
@@ -130,3 +131,23 @@ def test_a_viewer_who_is_gone_before_the_request_is_read_is_no_error(
     with caplog.at_level(logging.WARNING):
         on_stage(use)
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("request_head", [HEAD, b" HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n"])
+def test_a_viewer_who_never_reads_does_not_keep_the_connection(
+    last: bool, request_head: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("load_balancer.protocol.UNREAD_S", 0.1)
+
+    async def use(stage: Stage) -> None:
+        stage.filling = b"x" * 16 * 1024 * 1024  # more than the kernel takes
+        await stage.send(b"GET /recommend/u1" + request_head)
+        await until(lambda: stage.asked == ["/recommend/u1"])
+        if last:  # nothing pauses, and the connection waits for its end
+            stage.protocol.transport.set_write_buffer_limits(high=64 * 1024 * 1024)
+            stage.worker.alive = False
+        stage.go.set()
+        await until(lambda: stage.worker.nr_conns == 0)
+
+    on_stage(use)
