@@ -16,6 +16,7 @@ from load_balancer.http import (
     Scope,
     Send,
     answer_problem,
+    without_body,
 )
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ class Balancer:
             await send({"type": "websocket.close", "code": 1000})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            send = without_body(send)
         try:
             route = self._route(scope)
             if route is not self.pages and self.sheds():

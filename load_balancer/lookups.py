@@ -17,6 +17,7 @@ from core.lookup_query import LookupQuery, parse_lookup
 from core.traffic import Arm, TrafficPlan
 from load_balancer.answers import check_ids, encode, problem_detail
 from load_balancer.arms import Arms, Server
+from load_balancer.circuit import LAST_RESORT
 from load_balancer.connection import Response, UpstreamError
 from load_balancer.http import JSON, RETRY_AFTER, ProblemError, Receive, Scope, Send, answer, check_reads
 from load_balancer.metrics import BalancerMetrics
@@ -81,10 +82,7 @@ class Lookups:
         servers = self.arms.of(plan)
         until = monotonic() + self.deadlines.request_s
         refusals: list[ProblemError] = []
-        for arm in ARMS:
-            # The arm's health is the recommendations' affair: read here, and left as it is.
-            if arm not in servers or servers[arm].circuit.weight(monotonic()) <= 0:
-                continue
+        for arm in _order(servers):
             try:
                 return await self._attempt(servers[arm], arm, query, until)
             except ProblemError as refused:
@@ -104,6 +102,17 @@ class Lookups:
         request = f"GET {query.target()} {server.head}{new_id()}\r\n\r\n".encode()
         response = await server.pool.send(request, deadline)
         return read_listing(response, query, arm, server.upstream.version)
+
+
+def _order(servers: dict[Arm, Server]) -> list[Arm]:
+    """The arms to ask: main first, but one that is not ready last, and one that is ejected not at all.
+
+    The arms' health is the affair of recommendations and probes: read here, and left as it is.
+    """
+    now = monotonic()
+    weights = {arm: servers[arm].circuit.weight(now) for arm in ARMS if arm in servers}
+    asked = [arm for arm, weight in weights.items() if weight > 0]
+    return sorted(asked, key=lambda arm: weights[arm] <= LAST_RESORT)
 
 
 def parse_target(scope: Scope) -> LookupQuery:

@@ -21,8 +21,11 @@ from load_balancer.watch import Watch
 
 # The head of a connection's first request; between requests gunicorn's own limit for idle connections holds.
 HEAD_S: Final = 5.0
+# How long a client may leave what was answered unread: then it does not come back for it.
+UNREAD_S: Final = 30.0
 RETRY_AFTER: Final = (("Retry-After", "1"),)
-# What all plain requests have in common.
+# What all plain requests have in common. No addresses: nobody asks for them, and a connection that has been
+# reset has none.
 PLAIN_SCOPE: Final[Mapping[str, Any]] = {
     "type": "http",
     "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -45,12 +48,13 @@ class PlainRequest:
 class PlainSend:
     """ASGI's `send` of one plain request: head and body leave in one write.
 
+    `write` bears that nobody is there any more: an exposure to a viewer who gave up counts like any other.
     `is_last` is asked whether the connection ends with this answer only when it is written: a worker that was told
     to stop meanwhile has to say so, or the next request would be sent into a connection that it closes.
     """
 
-    def __init__(self, transport: asyncio.Transport, is_last: Callable[[], bool]) -> None:
-        self._transport = transport
+    def __init__(self, write: Callable[[bytes], None], is_last: Callable[[], bool]) -> None:
+        self._write = write
         self._is_last = is_last
         self._start: MutableMapping[str, Any] = {}
         self.complete = False
@@ -65,7 +69,7 @@ class PlainSend:
         status = _get_cached_status_line((1, 1), self._start["status"])
         close = b"" if self.keep else b"connection: close\r\n"
         head = b"%b%b%b%b\r\n" % (status, fields, _get_cached_date_header(), close)
-        self._transport.write(head + message["body"])
+        self._write(head + message["body"])
         self.complete = True
 
 
@@ -78,6 +82,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
     """One connection of a client."""
 
     _head_timer: asyncio.TimerHandle | None = None
+    _unread_timer: asyncio.TimerHandle | None = None
     _behind_plain: bytes | None = None  # what came while a plain request was served; None while none is
 
     def __init__(self, worker: Any) -> None:
@@ -93,6 +98,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
+        self._stop_unread_timer()
         super().connection_lost(exc)
         self._idle.stop()
 
@@ -101,6 +107,29 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
 
     def _cancel_keepalive_timer(self) -> None:
         self._idle.clear()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._start_unread_timer()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self._closed:
+            self._stop_unread_timer()
+
+    def _close_transport(self) -> None:
+        if not self._closed:  # it closes once the client has all that was written, whenever that is
+            self._start_unread_timer()
+        super()._close_transport()
+
+    def _start_unread_timer(self) -> None:
+        if self._unread_timer is None:
+            self._unread_timer = self.worker.loop.call_later(UNREAD_S, self.transport.abort)
+
+    def _stop_unread_timer(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
 
     def data_received(self, data: bytes) -> None:
         if self._behind_plain is not None:
@@ -157,16 +186,16 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
 
     async def _serve_http_request(self, request: Any, sockname: Any, peername: Any) -> bool:
         if isinstance(request, PlainRequest):
-            return await self._serve_plain(request.scope, sockname, peername)
+            return await self._serve_plain(request.scope)
         # gunicorn runs each request as a task of its own, for applications that go on after the answer.
         # Ours are done within microseconds of it: the task would cost more than they do.
         keep: bool = await self._handle_http_request(request, sockname, peername)
         return keep
 
-    async def _serve_plain(self, wanted: Scope, sockname: Any, peername: Any) -> bool:
+    async def _serve_plain(self, wanted: Scope) -> bool:
         """Serve one plain request; returns whether the connection is kept."""
-        send = PlainSend(self.transport, self._ends_now)
-        scope = {**PLAIN_SCOPE, **wanted, "server": sockname[:2], "client": peername[:2]}
+        send = PlainSend(self._safe_write, self._ends_now)
+        scope = {**PLAIN_SCOPE, **wanted}
         try:
             await self.app(scope, receive_nothing, send)
         except Exception:  # as gunicorn does with any other request
@@ -176,10 +205,21 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
             send.keep = False
         if self._flow_control.write_paused:
             await self._flow_control.drain()
-        behind, self._behind_plain = self._behind_plain, None
-        if behind and send.keep:  # read once gunicorn's loop waits for the next request
-            self.worker.loop.call_soon(self.data_received, behind)
+        if self._behind_plain and send.keep:
+            self.worker.loop.call_soon(self._read_behind)
+        else:
+            self._behind_plain = None
         return send.keep
+
+    def _read_behind(self) -> None:
+        """Read what came meanwhile, now that gunicorn's loop waits for the next request.
+
+        Until now the rest of it was held back, or it would have been read first.
+        """
+        behind, self._behind_plain = self._behind_plain, None
+        self._resume_reading()
+        if behind and not self._closed:
+            self.data_received(behind)
 
     def _ends_now(self) -> bool:
         worker = self.worker

@@ -12,6 +12,7 @@ from core.recommend_query import RecommendQuery
 from core.traffic import Arm, TrafficPlan
 from load_balancer.answers import Recommendation, RefusedRequestError, read_answer, static_answer
 from load_balancer.arms import Arms, Server
+from load_balancer.circuit import LAST_RESORT
 from load_balancer.connection import AttemptTimeoutError, UpstreamError
 from load_balancer.pool import BusyError
 
@@ -85,12 +86,15 @@ class Proxy:
         return Served("static" if answer is not None else "none", answer, first, refusal)
 
     def _order(self, servers: dict[Arm, Server], assigned: Arm, now: float) -> list[Arm]:
-        """The arms to ask, the assigned one first; without those that are left out, as long as one is left."""
+        """The arms to ask, the assigned one first; one that comes back slowly often comes last."""
         arms: list[Arm] = [arm for arm in (assigned, OTHER[assigned]) if arm in servers]
         weights = {arm: servers[arm].circuit.weight(now) for arm in arms}
-        healthy = [arm for arm in arms if weights[arm] >= 1 or self._draw.random() < weights[arm]]
-        # Coming back slowly is for when somebody else can answer.
-        return healthy or [arm for arm in arms if weights[arm] > 0]
+        # One draw for both: arms that come back at the same time keep their viewers.
+        drawn = self._draw.random()
+        ahead = [arm for arm in arms if weights[arm] > drawn]
+        # Coming back slowly is for when somebody else can answer, and so is being last.
+        least = LAST_RESORT if ahead else 0.0
+        return ahead + [arm for arm in arms if drawn >= weights[arm] > least]
 
     async def _attempt(self, server: Server, arm: Arm, call: _Call) -> Attempt:
         began = monotonic()

@@ -2,15 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
+from time import monotonic
 from typing import Any, NamedTuple
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from core.lookup_query import LookupQuery
-from core.traffic import TrafficPlan, Upstream
+from core.traffic import Arm, TrafficPlan, Upstream
 from load_balancer.arms import Arms
+from load_balancer.circuit import PROBES
 from load_balancer.connection import Response, UpstreamError
 from load_balancer.http import ProblemError
 from load_balancer.lookups import Lookups, read_listing, static_listing
@@ -31,8 +33,16 @@ class Told(NamedTuple):
     registry: CollectorRegistry
 
 
-def ask(target: str, main: str = "ok", canary: str = "ok", *, method: str = "GET", plan: bool = True) -> Told:
-    """One request against two fake arms that behave so."""
+def ask(
+    target: str,
+    main: str = "ok",
+    canary: str = "ok",
+    *,
+    method: str = "GET",
+    plan: bool = True,
+    unready: Sequence[Arm] = (),
+) -> Told:
+    """One request against two fake arms that behave so; probes found those of `unready` not ready."""
     registry = CollectorRegistry()
     arms = FakeArm("v1", main), FakeArm("v2", canary)
     sent: list[MutableMapping[str, Any]] = []
@@ -55,6 +65,9 @@ def ask(target: str, main: str = "ok", canary: str = "ok", *, method: str = "GET
         plans = PlanPoller(lambda: published if plan else None, 60)
         plans.poll()
         pools = Arms(8)
+        for arm_name in unready:
+            for _ in range(PROBES):
+                pools.of(published)[arm_name].circuit.probed(answered=False, now=monotonic())
         path, _, query = target.partition("?")
         scope = {"method": method, "path": path, "query_string": query.encode()}
         try:
@@ -96,6 +109,13 @@ def test_main_is_asked_for_what_was_checked(target: str, asked: str) -> None:
 def test_the_canary_answers_where_main_cannot(mode: str) -> None:
     told = ask("/search?q=x&count=2", main=mode)
     assert (told.status, told.document["arm"], told.document["version"]) == (200, "canary", "v2")
+
+
+def test_an_arm_that_is_not_ready_is_asked_where_nobody_else_answers() -> None:
+    told = ask("/trending?count=2", main="hang", unready=["main"])
+    assert (told.document["arm"], told.main.requests) == ("canary", [])
+    assert ask("/trending?count=2", canary="close", unready=["main"]).document["arm"] == "main"
+    assert ask("/trending?count=2", unready=["main", "canary"]).document["arm"] == "main"
 
 
 def test_a_canary_that_knows_more_answers() -> None:

@@ -5,12 +5,14 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from time import monotonic
 
 import pytest
 
 from core.recommend_query import RecommendQuery
 from core.traffic import Arm, TrafficPlan, Upstream
 from load_balancer.arms import Arms
+from load_balancer.circuit import PROBES
 from load_balancer.proxy import Deadlines, Proxy, Served
 from tests.fake_arm import FakeArm
 
@@ -23,6 +25,7 @@ class Stage:
     canary: FakeArm
     proxy: Proxy
     plan: TrafficPlan
+    arms: Arms
 
     async def ask(self, assigned: Arm = "canary", query: RecommendQuery = QUERY) -> Served:
         return await self.proxy.serve(self.plan, assigned, query, "r1")
@@ -48,7 +51,7 @@ def on_stage(
             fallback=fallback,
         )
         pools = Arms(8)
-        await use(Stage(*arms, Proxy(pools, Deadlines(attempt_s, request_s), random.Random(1)), plan))
+        await use(Stage(*arms, Proxy(pools, Deadlines(attempt_s, request_s), random.Random(1)), plan, pools))
         pools.close()
         for arm in arms:
             await arm.stop()
@@ -141,6 +144,36 @@ def test_a_failing_arm_is_left_out_but_its_error_is_still_recorded() -> None:
         assert len(stage.canary.requests) < 10
 
     on_stage(use, canary="error500")
+
+
+def test_arms_that_come_back_at_the_same_time_keep_their_viewers() -> None:
+    # As after a moment in which nobody heard the probes: both are well, and neither is better than the other.
+    async def use(stage: Stage) -> None:
+        come_back(stage, "main", "canary")
+        assert {(await stage.ask("main")).arm for _ in range(50)} == {"main"}
+        assert {(await stage.ask("canary")).arm for _ in range(50)} == {"canary"}
+
+    on_stage(use)
+
+
+def test_an_arm_that_comes_back_slowly_answers_where_the_other_cannot() -> None:
+    async def use(stage: Stage) -> None:
+        come_back(stage, "canary")
+        stage.main.mode = "refuse"  # its answers fail, and it stays in
+        served = [await stage.ask() for _ in range(3)]
+        assert {(one.arm, one.assigned.outcome) for one in served} == {("canary", "ok")}
+        assert len(stage.main.requests) > 0
+
+    on_stage(use, fallback=("t1",))
+
+
+def come_back(stage: Stage, *arms: Arm) -> None:
+    """Let these arms be found not ready, and ready again just now."""
+    now = monotonic()
+    for arm in arms:
+        circuit = stage.arms.of(stage.plan)[arm].circuit
+        for answered in (*[False] * PROBES, True):
+            circuit.probed(answered=answered, now=now)
 
 
 def test_a_wrong_request_is_nobodys_fault() -> None:
