@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -11,26 +12,34 @@ from core.errors import NotFoundError
 from core.recommend_query import RecommendQuery
 from inference.profiles import Profiles, ShownRequest
 
-# Some 6 MB; at 200 requests a second two minutes, and the reader's documents know within seconds.
+# At 200 requests a second two minutes, and the reader's documents know within seconds. The videos are counted too,
+# because a page remembers those of all pages before it: some 16 MB in all.
 REMEMBERED: Final = 20_000
+REMEMBERED_VIDEOS: Final = 1_000_000
 # Pages of one list: what the reader has of a viewer does not say which request followed which.
 TOGETHER_MS: Final = 30 * MINUTE
 LONGEST: Final = 2_000  # videos that one chain of pages leaves out
 
 
 class Remembered:
-    """The newest lists that this process made, by request id. Thread-safe."""
+    """The newest lists that this process made, by request id: so many lists, of so many videos. Thread-safe."""
 
-    def __init__(self, capacity: int = REMEMBERED) -> None:
+    def __init__(self, capacity: int = REMEMBERED, videos: int = REMEMBERED_VIDEOS) -> None:
         self._capacity = capacity
-        self._lists: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._most_videos = videos
+        self._videos = 0
+        # Not a dict: finding its oldest key takes the longer the more have gone before, 14 microseconds here.
+        self._lists: OrderedDict[str, tuple[str, tuple[str, ...]]] = OrderedDict()
         self._lock = threading.Lock()
 
     def add(self, request_id: str, user_id: str, video_ids: tuple[str, ...]) -> None:
         with self._lock:
+            _, replaced = self._lists.pop(request_id, ("", ()))
             self._lists[request_id] = (user_id, video_ids)
-            if len(self._lists) > self._capacity:
-                del self._lists[next(iter(self._lists))]
+            self._videos += len(video_ids) - len(replaced)
+            while len(self._lists) > self._capacity or self._videos > self._most_videos:
+                _, (_, forgotten) = self._lists.popitem(last=False)
+                self._videos -= len(forgotten)
 
     def of(self, request_id: str, user_id: str) -> tuple[str, ...] | None:
         """What this viewer's request left out and was given; None if it is not known, or another viewer's."""

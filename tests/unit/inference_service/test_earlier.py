@@ -67,3 +67,15 @@ def test_only_the_newest_lists_are_remembered() -> None:
     for number in range(4):
         made.add(f"r{number}", "u1", (f"m{number}",))
     assert [made.of(f"r{number}", "u1") for number in range(4)] == [None, None, ("m2",), ("m3",)]
+
+
+def test_long_chains_of_pages_are_forgotten_sooner() -> None:
+    made = Remembered(videos=5)
+    made.add("r1", "u1", ("a", "b"))
+    made.add("r2", "u1", ("a", "b", "c"))
+    assert made.of("r1", "u1") == ("a", "b")
+    made.add("r2", "u1", ("c",))  # the same request once more takes no more room
+    made.add("r3", "u1", ("d", "e"))
+    assert (made.of("r1", "u1"), made.of("r3", "u1")) == (("a", "b"), ("d", "e"))
+    made.add("r4", "u1", ("f",))
+    assert (made.of("r1", "u1"), made.of("r2", "u1")) == (None, ("c",))
