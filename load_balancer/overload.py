@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 EVERY_S: Final = 0.02
-# Late for so long without a break: not one long collection of garbage, but more work than there is time.
+# Late at every look for so long: not one long pause of the process, but more work than there is time.
 STANDING_S: Final = 0.5
 MOST: Final = 0.95  # somebody has to be served, or nobody would know that it is over
 
@@ -22,14 +22,16 @@ class Lateness:
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
-        self._in_time_at = float("-inf")
+        self._late_since: float | None = None
         self.share = 0.0
 
     def note(self, late_s: float, now: float) -> None:
         """Count one look at the clock that came `late_s` after it was due."""
-        if late_s <= self._limit_s or self._in_time_at == float("-inf"):
-            self._in_time_at, self.share = now, 0.0
-        elif now - self._in_time_at >= STANDING_S:
+        if late_s <= self._limit_s:
+            self._late_since, self.share = None, 0.0
+        elif self._late_since is None:  # a pause, however long, is over when it is noticed
+            self._late_since = now
+        elif now - self._late_since >= STANDING_S:
             # With this share of the work gone, what is left takes as long as is borne.
             self.share = min(MOST, 1 - self._limit_s / late_s)
 

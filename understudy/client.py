@@ -10,6 +10,7 @@ import msgspec
 import urllib3
 
 from core.errors import DependencyError, InvalidInputError, UnderstudyError
+from core.ids import new_id
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,8 +74,8 @@ class Client:
 
     def __init__(self, url: str, timeout_s: float = 5.0, connections: int = 16) -> None:
         self._url = url.rstrip("/")
-        # A GET may be sent twice, when a kept connection turned out to be closed. Events too: they carry
-        # ids, so what arrives twice counts once.
+        # A GET may be sent twice, when a kept connection turned out to be closed. Events too: each has an id
+        # before it leaves, so what arrives twice counts once.
         retries = urllib3.Retry(
             connect=2,
             read=1,
@@ -150,8 +151,12 @@ class Client:
         return self._list("/trending", _fields(count, exclude, genre))
 
     def post_events(self, events: Sequence[Mapping[str, Any]]) -> Receipt:
-        """Post events (at most 500); give each an `event_id` so that a repeated call counts once."""
-        body = self._call("POST", "/events", msgspec.json.encode(list(events)))
+        """Post events (at most 500); give each an `event_id` so that a repeated call counts once.
+
+        Those without one get one here, so that what is sent again after a lost answer counts once too.
+        """
+        named = [{"event_id": new_id(), **event} for event in events]
+        body = self._call("POST", "/events", msgspec.json.encode(named))
         return msgspec.json.decode(body, type=Receipt)
 
     def ready(self) -> bool:
