@@ -24,6 +24,7 @@ from training.ranker import RankerSettings
 from training.recipes import Recipe
 from training.replay import Replay
 from training.signals import SignalSettings
+from training.tower_settings import TowerSettings
 from vectordb.encoder import Encoder
 from vectordb.encoder import Vectors as UnitVectors
 from vectordb.neighbours import neighbour_table
@@ -38,7 +39,7 @@ ALL_SOURCES = Recipe(
 )
 RANKED_SMALL = Recipe(
     "ranked",
-    dict.fromkeys(sorted(SOURCE_NAMES), 1.0),
+    dict.fromkeys(sorted(SOURCE_NAMES - {"towers"}), 1.0),
     als=AlsSettings(8, 0.1, alpha=2.0, threads=1),
     neighbours=5,
     signals=SignalSettings(
@@ -47,7 +48,13 @@ RANKED_SMALL = Recipe(
     ),
     ranker=RankerSettings(least_history=2, least_hits=5, least_in_leaf=5, trees=20),
 )
-"""The learned design in small; its blend, for viewers of whom nothing is known, names every source."""
+"""The learned design in small; its blend, for viewers of whom nothing is known, names every source it has."""
+TOWERS_SMALL = replace(
+    RANKED_SMALL,
+    name="towers",
+    sources=dict.fromkeys(sorted(SOURCE_NAMES), 1.0),
+    towers=TowerSettings(width=8, hidden=16, epochs=20, batch=64),
+)
 
 
 class HashEncoder:

@@ -7,11 +7,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from inference.recommender.arrays import Signals, SparseRows
+from inference.recommender.arrays import Signals, SparseRows, Towers
 from inference.recommender.blend import FILE as BLEND_FILE
 from inference.recommender.bundle import ModelBundle
 from inference.recommender.catalogue import VideosFile
 from inference.recommender.ranker import FILE as RANKER_FILE
+from inference.recommender.reading import TOWERS_FILE
 from inference.recommender.signals_file import FILE as SIGNALS_FILE
 from storage.offline import FILE as OFFLINE_FILE
 from storage.offline import OfflineReport
@@ -56,6 +57,8 @@ def _write_optional(model: ModelBundle, folder: Path) -> None:
         _write_sparse(model.covisitation, folder / "covisitation.npz")
     if model.signals is not None:
         _write_signals(model.signals, folder)
+    if model.towers is not None:
+        _write_towers(model.towers, folder)
     if model.ranker is not None:
         (folder / RANKER_FILE).write_text(model.ranker.text, encoding="utf-8")
 
@@ -75,6 +78,13 @@ def _write_signals(signals: Signals, folder: Path) -> None:
         seen_ms=facts.seen_ms,
         rating=facts.rating,
         rating_spread=facts.rating_spread,
+    )
+
+
+def _write_towers(of: Towers, folder: Path) -> None:
+    np.save(folder / "towers_videos.npy", of.videos)
+    np.savez(
+        folder / TOWERS_FILE, hidden=of.hidden, hidden_bias=of.hidden_bias, out=of.out, out_bias=of.out_bias
     )
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from inference.recommender.arrays import Factors
+from core.errors import InvalidInputError
+from inference.recommender.arrays import Factors, Towers
 from inference.recommender.blend import Blend, FoldIn
 from inference.recommender.bundle import ModelBundle
 from inference.recommender.catalogue import VideosFile, make_catalogue
@@ -16,6 +17,7 @@ from training.dataset import F32, I32, Dataset
 from training.history import histories
 from training.recipes import Recipe
 from training.signals import covisitation_rows, train_signals
+from training.tower_settings import TowerSettings
 from training.trending import trends
 
 
@@ -59,7 +61,16 @@ def fit(dataset: Dataset, vectors: Vectors, recipe: Recipe, as_of_ms: int) -> Mo
         if "covisitation" in recipe.sources or recipe.signals
         else None,
         signals=train_signals(dataset, recipe.signals, as_of_ms) if recipe.signals else None,
+        towers=_towers(dataset, vectors, recipe.towers) if recipe.towers else None,
     )
+
+
+def _towers(dataset: Dataset, vectors: Vectors, settings: TowerSettings) -> Towers:
+    try:
+        from training.towers import train_towers  # noqa: PLC0415 imports torch, for this recipe alone
+    except ModuleNotFoundError as error:
+        raise InvalidInputError(f"two towers need the extra 'towers': {error}") from None
+    return train_towers(dataset, vectors.embeddings, settings)
 
 
 def videos_file(dataset: Dataset, as_of_ms: int) -> VideosFile:
@@ -111,5 +122,6 @@ def _draft(dataset: Dataset, vectors: Vectors, recipe: Recipe, as_of_ms: int) ->
             "embedding": vectors.embeddings.shape[1],
             "neighbours": vectors.neighbours.shape[1],
         }
-        | ({"factors": recipe.als.factors} if "als" in recipe.sources or recipe.signals else {}),
+        | ({"factors": recipe.als.factors} if "als" in recipe.sources or recipe.signals else {})
+        | ({"towers": recipe.towers.width} if recipe.towers else {}),
     )

@@ -11,6 +11,7 @@ from training.als import AlsSettings
 from training.covisitation import CovisitationSettings
 from training.ranker import RankerSettings
 from training.signals import SignalSettings
+from training.tower_settings import TowerSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Recipe:
     `sources` are the starting weights; with `tuned` they and the trending half-life are chosen on rolling
     folds inside the training data. `properties` weigh what a video is worth by itself. `descending: False`
     makes the broken build. With `signals` and `ranker` a learned ranker orders what all sources propose, and
-    the blend is for viewers of whom nothing is known. `diversity` and `cold_share` are for served lists.
+    the blend is for viewers of whom nothing is known; with `towers` a two-tower model proposes too. `diversity` and `cold_share` are for served lists.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Recipe:
     cold_share: float = 0.0
     signals: SignalSettings | None = None
     ranker: RankerSettings | None = None
+    towers: TowerSettings | None = None
 
 
 # The simple design: what is close in content to what was watched, ranked by popularity and rating.
@@ -51,8 +53,10 @@ RANKED: Final = Recipe(
     signals=SignalSettings(),
     ranker=RankerSettings(),
 )
+# Needs the extra `towers`. Not the default: docs/decisions/010-two-towers.md says what it was measured to bring.
+TOWERS: Final = replace(RANKED, name="towers", towers=TowerSettings())
 BROKEN: Final = replace(BLEND, name="broken", descending=False)
-RECIPES: Final = {recipe.name: recipe for recipe in (CONTENT, BLEND, RANKED, BROKEN)}
+RECIPES: Final = {recipe.name: recipe for recipe in (CONTENT, BLEND, RANKED, TOWERS, BROKEN)}
 
 
 def recipe_named(name: str) -> Recipe:

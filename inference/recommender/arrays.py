@@ -45,6 +45,17 @@ class Factors:
 
 
 @dataclass(frozen=True, slots=True)
+class Towers:
+    """A two-tower model: `videos` (V, D), and the viewer tower's `hidden` (D, H) and `out` (H, D) with biases."""
+
+    videos: F32
+    hidden: F32
+    hidden_bias: F32
+    out: F32
+    out_bias: F32
+
+
+@dataclass(frozen=True, slots=True)
 class Histories:
     """What each viewer had watched as of the bundle, oldest first, in compressed rows."""
 

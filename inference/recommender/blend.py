@@ -30,6 +30,7 @@ SOURCE_NAMES: Final = frozenset(
         "trending",
         "new",
         "popularity",
+        "towers",
     }
 )
 PROPERTY_NAMES: Final = frozenset({"popularity", "rating"})

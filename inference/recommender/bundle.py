@@ -8,7 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import InvalidBundleError
-from inference.recommender.arrays import F32, I32, I64, Factors, Histories, Signals, SparseRows, Trends
+from inference.recommender.arrays import (
+    F32,
+    I32,
+    I64,
+    Factors,
+    Histories,
+    Signals,
+    SparseRows,
+    Towers,
+    Trends,
+)
 from inference.recommender.blend import FILE as BLEND_FILE
 from inference.recommender.blend import Blend, read_blend
 from inference.recommender.catalogue import Catalogue, read_catalogue
@@ -16,11 +26,13 @@ from inference.recommender.features import HALF_LIVES_DAYS
 from inference.recommender.ranker import FILE as RANKER_FILE
 from inference.recommender.ranker import Ranker, read_ranker
 from inference.recommender.reading import (
+    TOWERS_FILE,
     check_rows,
     read_factors,
     read_histories,
     read_signals,
     read_sparse,
+    read_towers,
     read_trends,
     required,
 )
@@ -52,6 +64,7 @@ class ModelBundle:
     covisitation: SparseRows | None
     signals: Signals | None = None
     ranker: Ranker | None = None
+    towers: Towers | None = None
 
     @property
     def version(self) -> str:
@@ -109,4 +122,7 @@ def load_bundle(path: Path, digest: str | None = None, key: bytes | None = None)
         else None,
         signals=read_signals(path, count, dimensions) if learned else None,
         ranker=read_ranker(path) if RANKER_FILE in manifest.files else None,
+        towers=read_towers(path, count, dimensions)
+        if TOWERS_FILE in manifest.files or "towers" in blend.sources
+        else None,
     )

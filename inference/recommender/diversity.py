@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from inference.recommender.arrays import F32, I32
 from inference.recommender.bundle import ModelBundle
-from inference.recommender.ranking import Ranked
+from inference.recommender.context import Context
+from inference.recommender.ranking import Ranked, best
+from inference.recommender.sources import content
 
 LOOK_AT: Final = 4  # candidates looked at for each place of the list
 COLD_BELOW: Final = 10  # a video with fewer interactions is cold
@@ -32,6 +34,25 @@ def diversify(model: ModelBundle, ranked: Ranked, count: int) -> Ranked:
     places = with_cold(places, cold, math.floor(how.cold_share * len(places)))
     parts = {name: part[places] for name, part in ranked.parts.items()}
     return Ranked(ranked.rows[places], ranked.scores[places], parts)
+
+
+def closest_cold(
+    model: ModelBundle, context: Context, allowed: NDArray[np.bool_], listed: I32, count: int
+) -> I32:
+    """The cold videos that a list of `count` still needs, the closest in content to the last watched first.
+
+    Empty where the candidates in `listed` are enough. Neighbours alone are looked at: comparing every cold video
+    with the viewer's taste would cost more than all else.
+    """
+    cold = model.trends.popularity < COLD_BELOW
+    missing = math.floor(model.blend.cold_share * count) - int(cold[listed].sum())
+    scores = content.scores(model, context) if missing > 0 else None
+    if scores is None:
+        return np.empty(0, np.int32)
+    left = allowed & cold
+    left[listed] = False
+    rows = best(scores, left, missing)
+    return rows[np.argsort(-scores[rows], kind="stable")]
 
 
 def marginal_relevance(scores: F32, vectors: F32, weight: float, count: int) -> I32:

@@ -20,6 +20,8 @@ from inference.recommender.sources import SOURCES
 MOST: Final = 600  # candidates that reach the ranker
 CHART_QUOTA: Final = 40
 PERSONAL_QUOTA: Final = 30
+PROPOSING: Final = ("towers",)
+"""Sources that only some bundles have: they propose candidates, and the ranker is not told their scores."""
 
 Mask = NDArray[np.bool_]
 
@@ -35,7 +37,7 @@ class Shortlist:
 
 def shortlist(model: ModelBundle, moment: Moment, context: Context, allowed: Mask) -> Shortlist:
     """Candidates of every source with their features; the same code in training and in serving."""
-    scores = {name: SOURCES[name].scores(model, context) for name in PERSONAL}
+    scores = {name: SOURCES[name].scores(model, context) for name in (*PERSONAL, *PROPOSING)}
     found = {name: values for name, values in scores.items() if values is not None}
     proposed = {name: _head(chart, allowed, CHART_QUOTA) for name, chart in moment.charts.items()}
     proposed |= {name: best(values, allowed, PERSONAL_QUOTA) for name, values in found.items()}

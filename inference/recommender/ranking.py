@@ -63,11 +63,15 @@ def fill(model: ModelBundle, ranked: Ranked, allowed: NDArray[np.bool_], count: 
     if missing <= 0 or not len(rows):
         return ranked
     popular = rows[np.argsort(-model.trends.popularity[rows], kind="stable")[:missing]]
-    none = np.zeros(len(popular), np.float32)
-    lowest = np.full(len(popular), min(0.0, ranked.scores.min(initial=0.0)), np.float32)
+    return followed_by(ranked, popular.astype(np.int32), min(0.0, ranked.scores.min(initial=0.0)))
+
+
+def followed_by(ranked: Ranked, rows: I32, score: float) -> Ranked:
+    """The list with `rows` after it, each of this score and of no parts."""
+    none = np.zeros(len(rows), np.float32)
     return Ranked(
-        np.append(ranked.rows, popular).astype(np.int32),
-        np.append(ranked.scores, lowest),
+        np.append(ranked.rows, rows),
+        np.append(ranked.scores, np.full(len(rows), score, np.float32)),
         {name: np.append(part, none) for name, part in ranked.parts.items()},
     )
 

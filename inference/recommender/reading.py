@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -17,12 +18,15 @@ from inference.recommender.arrays import (
     Histories,
     Signals,
     SparseRows,
+    Towers,
     Trends,
     VideoFacts,
 )
 from inference.recommender.features import REGULAR_HALF_LIVES_DAYS
 from inference.recommender.signals_file import read_signals_file
 from storage.arrays import read_npy, read_npz
+
+TOWERS_FILE: Final = "towers_viewer.npz"
 
 
 def required(path: Path, name: str) -> Path:
@@ -80,6 +84,25 @@ def read_factors(
     if with_viewers:
         viewers = read_npy(required(path, f"{name}_viewers.npy"), "<f4", (dimensions.get("viewers"), width))
     return Factors(of_videos, viewers, of_videos.T @ of_videos)
+
+
+def read_towers(path: Path, videos: int, dimensions: Mapping[str, int]) -> Towers:
+    """Videos' vectors from `towers_videos.npy`, and the viewer tower's weights."""
+    width = dimensions.get("towers")
+    of_videos = read_npy(required(path, "towers_videos.npy"), "<f4", (videos, width))
+    width = of_videos.shape[1]
+    data = read_npz(
+        required(path, TOWERS_FILE),
+        {
+            "hidden": ("<f4", (width, None)),
+            "hidden_bias": ("<f4", (None,)),
+            "out": ("<f4", (None, width)),
+            "out_bias": ("<f4", (width,)),
+        },
+    )
+    if not data["hidden"].shape[1] == len(data["hidden_bias"]) == len(data["out"]):
+        raise InvalidBundleError(f"{path}: file {TOWERS_FILE!r} has layers of different width")
+    return Towers(of_videos, **data)
 
 
 def read_sparse(path: Path, name: str, rows: int, columns: int) -> SparseRows:

@@ -15,11 +15,11 @@ from inference.recommender.arrays import F32, I32
 from inference.recommender.arrivals import Arrivals
 from inference.recommender.bundle import ModelBundle
 from inference.recommender.context import Context, LiveTrending, Request, allowed_rows
-from inference.recommender.diversity import diversify
+from inference.recommender.diversity import closest_cold, diversify
 from inference.recommender.learned import rank_learned, shortlist
 from inference.recommender.moment import Moment, make_moment
 from inference.recommender.profile import profile_of
-from inference.recommender.ranking import Ranked, candidates, fill, rank
+from inference.recommender.ranking import Ranked, candidates, fill, followed_by, rank
 from inference.recommender.sinking import sink, with_own_scores
 from inference.recommender.sources import SOURCES, trending
 
@@ -105,6 +105,8 @@ class Recommender:
         context = Context(profile, now_ms, live, context_row)
         allowed = allowed_rows(self.model, request, profile)
         found = self._ranked(context, allowed, request)
+        if self._mixes:
+            found = _with_cold(self.model, found, context, allowed, request.count)
         ranked = fill(self.model, self._list(found.ranked, request), allowed, request.count)
         items = _items(self.model, ranked, found.proposed, request.explain)
         if self._mixes and arrivals is not None:
@@ -191,6 +193,17 @@ def source_scores(model: ModelBundle, context: Context) -> dict[str, F32]:
     found = {name: SOURCES[name].scores(model, context) for name in model.blend.sources}
     known = {name: values for name, values in found.items() if values is not None}
     return known or {"trending": trending.scores(model, context)}
+
+
+def _with_cold(
+    model: ModelBundle, found: Found, context: Context, allowed: NDArray[np.bool_], count: int
+) -> Found:
+    """The same, and after the last candidate the cold videos that no source proposed but the list has places for."""
+    rows = closest_cold(model, context, allowed, found.ranked.rows, count)
+    if not len(rows):
+        return found
+    lowest = float(found.ranked.scores.min(initial=0.0))
+    return Found(followed_by(found.ranked, rows, lowest), found.proposed | {"cold": rows})
 
 
 def _watched_ids(document: Mapping[str, Any] | None) -> set[str]:

@@ -13,16 +13,16 @@ from inference.recommender.features import PERSONAL as LEARNED
 from inference.recommender.profile import profile_of
 from inference.recommender.sources import SOURCES
 from inference.recommender.sources.als import fold_in
-from tests.small_model import RANKED_SMALL, VIDEOS, small_model
+from tests.small_model import RANKED_SMALL, TOWERS_SMALL, VIDEOS, small_model
 
-PERSONAL = sorted({"content", "als", "covisitation", *LEARNED})
-AGAINST = {"als", "als_recent", "ease", "ease_now"}
+PERSONAL = sorted({"content", "als", "covisitation", "towers", *LEARNED})
+AGAINST = {"als", "als_recent", "ease", "ease_now", "towers"}
 """Sources whose scores may speak against a video."""
 
 
 @pytest.fixture(scope="module")
 def model() -> ModelBundle:
-    return small_model(RANKED_SMALL)
+    return small_model(TOWERS_SMALL)
 
 
 @pytest.fixture(params=sorted(SOURCES))
@@ -80,6 +80,10 @@ def test_personal_sources_find_the_viewers_taste(model: ModelBundle, source: str
 @pytest.mark.parametrize("source", PERSONAL)
 def test_personal_sources_have_nothing_to_say_of_a_stranger(model: ModelBundle, source: str) -> None:
     assert scores(model, source, "nobody") is None
+
+
+def test_towers_have_nothing_to_say_where_there_are_none() -> None:
+    assert scores(small_model(RANKED_SMALL), "towers", "u00") is None
 
 
 @pytest.mark.parametrize("source", sorted(set(SOURCES) - set(PERSONAL)))

@@ -15,9 +15,9 @@ import pytest
 from core.errors import InvalidBundleError
 from inference.recommender.bundle import load_bundle
 from inference.recommender.context import Request
-from inference.recommender.recommend import recommend
+from inference.recommender.recommend import Recommender, recommend
 from storage.bundles import MANIFEST, Manifest, publish, read_manifest, staging_folder
-from tests.small_model import RANKED_SMALL, publish_small, small_model
+from tests.small_model import RANKED_SMALL, TOWERS_SMALL, publish_small, small_model
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +186,45 @@ def test_what_a_ranker_needs_is_refused_by_name_where_it_does_not_fit(
 def test_a_ranker_without_its_signals_is_refused(ranked: Path, tmp_path: Path, name: str) -> None:
     path = republished(ranked, tmp_path, lambda folder: (folder / name).unlink())
     with pytest.raises(InvalidBundleError, match=f"'{name}' is missing"):
+        load_bundle(path)
+
+
+@pytest.fixture(scope="module")
+def towers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return publish_small(tmp_path_factory.mktemp("store"), recipe=TOWERS_SMALL).path
+
+
+def test_loaded_towers_propose_as_the_trained_ones(towers: Path) -> None:
+    trained, loaded = small_model(TOWERS_SMALL), load_bundle(towers)
+    for viewer in ("u00", "u01", "nobody"):
+        asked = Request(viewer, 8)
+        before = Recommender(trained).proposed(asked, trained.as_of_ms)
+        after = Recommender(loaded).proposed(asked, loaded.as_of_ms)
+        assert ("towers" in after) == (viewer != "nobody")
+        for name in before:
+            np.testing.assert_array_equal(after[name], before[name])
+
+
+TOWERS_DAMAGES = {
+    "towers_videos.npy NaN": npy("towers_videos.npy", put((0, 0), np.nan)),
+    "towers_videos.npy rows": npy("towers_videos.npy", lambda a: a[:-1].copy()),
+    "towers_videos.npy width": npy("towers_videos.npy", lambda a: a[:, :-1].copy()),
+    "towers_videos.npy type": npy("towers_videos.npy", lambda a: a.astype(np.float64)),
+    "towers_viewer.npz input": npz("towers_viewer.npz", "hidden", lambda a: a[:-1].copy()),
+    "towers_viewer.npz layers": npz("towers_viewer.npz", "out", lambda a: a[:-1].copy()),
+    "towers_viewer.npz bias": npz("towers_viewer.npz", "hidden_bias", lambda a: a[:-1].copy()),
+    "towers_viewer.npz infinite": npz("towers_viewer.npz", "out_bias", put(0, np.inf)),
+    "towers_viewer.npz gone": lambda folder: (folder / "towers_viewer.npz").unlink(),
+    "towers_videos.npy gone": lambda folder: (folder / "towers_videos.npy").unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", TOWERS_DAMAGES.values(), ids=TOWERS_DAMAGES)
+def test_towers_that_do_not_fit_are_refused_by_name(
+    towers: Path, tmp_path: Path, damage: Callable[[Path], None], request: pytest.FixtureRequest
+) -> None:
+    path = republished(towers, tmp_path, damage)
+    with pytest.raises(InvalidBundleError, match=request.node.callspec.id.split()[0]):
         load_bundle(path)
 
 

@@ -133,7 +133,7 @@ INSTALLED_WITH = {
     "inference": ("inference",),
     "load_balancer": ("balancer",),
     "ingest": (),
-    "training": ("training",),
+    "training": ("training", "towers"),
     "deploy": ("releases", "containers"),
     "understudy": ("demo",),
     "monitoring": ("dev",),

@@ -28,7 +28,7 @@ PARTS_TOLD: Final = 4  # contributions beside each video
     "--recipe",
     default="ranked",
     show_default=True,
-    help="ranked, blend, content, or broken (a demonstration).",
+    help="ranked, towers (ranked with two towers among its sources; needs that extra), blend, content, or broken (a demonstration).",
 )
 @click.option("--ratings", type=path, help="Instead of the tables: CSV user,item,ts,rating (ts in seconds).")
 @click.option("--items", type=path, help="With --ratings: CSV item,title,genres,overview.")

@@ -23,6 +23,7 @@ from inference.recommender.sources import (
     ease,
     new_videos,
     popularity,
+    towers,
     trending,
 )
 
@@ -52,4 +53,5 @@ SOURCES: Final[Mapping[str, Source]] = {
     "trending": Source(trending.scores, 100),
     "new": Source(new_videos.scores, 20),
     "popularity": Source(popularity.scores, 100),
+    "towers": Source(towers.scores, 100),
 }

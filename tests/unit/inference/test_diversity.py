@@ -2,9 +2,66 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
-from inference.recommender.diversity import marginal_relevance, with_cold
+import msgspec
+import numpy as np
+import pytest
+
+from inference.recommender.bundle import ModelBundle
+from inference.recommender.context import Context, Request, allowed_rows
+from inference.recommender.diversity import closest_cold, marginal_relevance, with_cold
+from inference.recommender.profile import profile_of
+from inference.recommender.recommend import Item, Recommender
+from inference.recommender.sources import content
+from tests.small_model import START_MS, small_model
+
+
+@pytest.fixture(scope="module")
+def hardly_watched() -> ModelBundle:
+    """What u02 has not watched is cold, and the only source, trending, does not propose it."""
+    model = small_model()
+    popular = np.zeros(len(model.catalogue), np.float32)
+    popular[profile_of(model, "u02", None).rows] = 100
+    trends = replace(model.trends, popularity=popular, scores=model.trends.scores * (popular > 0))
+    blend = msgspec.structs.replace(model.blend, sources={"trending": 1.0}, cold_share=0.2)
+    return replace(model, trends=trends, blend=blend)
+
+
+def cold_for(model: ModelBundle, user_id: str, count: int, listed: list[int]) -> list[int]:
+    profile = profile_of(model, user_id, None)
+    allowed = allowed_rows(model, Request(user_id), profile)
+    context = Context(profile, START_MS)
+    return closest_cold(model, context, allowed, np.array(listed, np.int32), count).tolist()
+
+
+def test_cold_videos_that_nobody_proposed_come_by_their_texts(hardly_watched: ModelBundle) -> None:
+    scores = content.scores(hardly_watched, Context(profile_of(hardly_watched, "u02", None), START_MS))
+    assert scores is not None
+    found = cold_for(hardly_watched, "u02", 10, [])
+    assert len(found) == 2
+    assert all(row % 2 == 0 for row in found)
+    unwatched = hardly_watched.trends.popularity == 0
+    assert scores[found].tolist() == np.sort(scores[unwatched])[::-1][:2].tolist()
+    assert cold_for(hardly_watched, "u02", 10, found[:1]) == found[1:]
+    assert cold_for(hardly_watched, "u02", 10, found) == []
+    assert cold_for(hardly_watched, "u02", 4, []) == []
+    assert cold_for(hardly_watched, "nobody", 10, []) == []
+
+
+def test_served_lists_have_their_cold_videos_and_evaluated_ones_do_not(hardly_watched: ModelBundle) -> None:
+    def ask(*, diverse: bool) -> tuple[Item, ...]:
+        recommender = Recommender(hardly_watched, diverse=diverse)
+        return recommender.recommend(Request("u00", 5), None, None, START_MS).items
+
+    def cold(items: tuple[Item, ...]) -> list[Item]:
+        row_of, popularity = hardly_watched.catalogue.row_of, hardly_watched.trends.popularity
+        return [item for item in items if popularity[row_of[item.video_id]] == 0]
+
+    served, evaluated = ask(diverse=True), ask(diverse=False)
+    assert [item.sources for item in cold(served)[:1]] == [("cold",)]
+    assert ("cold",) not in {item.sources for item in evaluated}
+    assert len(served) == len(evaluated) == 5
 
 
 def test_diversity_takes_the_next_of_another_kind() -> None:
