@@ -10,7 +10,10 @@ from sqlalchemy import Connection, Table
 
 Row = Sequence[Any]
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_ESCAPED = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_ESCAPES = str.maketrans(_ESCAPED)
+_NULL = "\\N"
+_NUMBERS = {int, float, type(None)}
 
 
 def insert_new(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> int:
@@ -57,12 +60,25 @@ def _insert_postgresql(
 
 
 def _copy_text(rows: Iterable[Row]) -> str:
-    return "".join("\t".join(map(_copy_value, row)) + "\n" for row in rows)
+    # Column by column: what a column holds is looked at once, not value by value.
+    columns = [_copy_column(values) for values in zip(*rows, strict=True)]
+    return "".join(["\t".join(row) + "\n" for row in zip(*columns, strict=True)])
+
+
+def _copy_column(values: Sequence[Any]) -> Iterable[str]:
+    kinds = set(map(type, values))
+    if kinds <= _NUMBERS:
+        return [_NULL if value is None else repr(value) for value in values]
+    if kinds == {str}:
+        text = "".join(values)
+        if not any(special in text for special in _ESCAPED):
+            return values
+    return map(_copy_value, values)
 
 
 def _copy_value(value: object) -> str:
     if value is None:
-        return "\\N"
+        return _NULL
     if isinstance(value, str):
         return value.translate(_ESCAPES)
     if isinstance(value, bytes):

@@ -9,7 +9,7 @@ import click
 from core.clock import SystemClock
 from core.errors import InvalidInputError, RefusedError
 from storage.connect import open_event_log, open_serving_store
-from understudy.output import json_option, progress, show
+from understudy.output import FiniteRange, json_option, progress, show
 from understudy.wiring import load_platform, open_migrated_store
 
 
@@ -34,7 +34,7 @@ from understudy.wiring import load_platform, open_migrated_store
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     help="Events a second.  [default: as fast as the event log takes them]",
 )
 @json_option

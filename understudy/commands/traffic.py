@@ -16,7 +16,7 @@ from ingest.loading import publish_catalogue
 from ingest.simulator import HttpStage, LogStage, SimulationPlan, SimulationTally, Stage, simulate
 from storage.connect import open_event_log, open_serving_store
 from storage.videos import Video, all_videos
-from understudy.output import json_option, progress, show
+from understudy.output import FiniteRange, json_option, progress, show
 from understudy.wiring import load_platform, open_migrated_store
 
 
@@ -27,16 +27,16 @@ from understudy.wiring import load_platform, open_migrated_store
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed plays the same visits.")
 @click.option("--viewers", type=click.IntRange(1), default=1_000, show_default=True)
 @click.option("--visits", type=click.IntRange(1), help="How many.  [default: until Ctrl-C]")
-@click.option("--rate", type=click.FloatRange(0.01), default=5.0, show_default=True, help="Visits a second.")
+@click.option("--rate", type=FiniteRange(0.01), default=5.0, show_default=True, help="Visits a second.")
 @click.option(
     "--new-videos",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     default=0.0,
     show_default=True,
     help="New videos an hour, put into the catalogue of this home and watched by many.",
 )
 @click.option(
-    "--bad-share", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of spoilt events."
+    "--bad-share", type=FiniteRange(0, 1), default=0.0, show_default=True, help="Share of spoilt events."
 )
 @json_option
 def simulate_command(

@@ -58,6 +58,8 @@ def test_every_command_explains_itself(
         (["train", "--version", "../v1"], 2, "version '../v1'"),
         (["load", "--ratings", "r.csv"], 2, "--items"),
         (["load", "--data", "absent"], 2, "absent"),
+        (["load", "--rate", "nan"], 2, "finite"),
+        (["simulate", "--new-videos", "inf"], 2, "finite"),
         (["recommend", "--bundle", "absent", "--users", "u", "--out", "o"], 2, "absent"),
         (["serve", "v1", "--port", "0"], 2, "port"),
         (["ingest", "replay-dead-letters", "--topic", "none"], 2, "topic 'none'"),
