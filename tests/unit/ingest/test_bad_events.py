@@ -1,8 +1,6 @@
 """E1 to E23 of the list of bad events: each ends as a dead letter with its reason, and none as an exception."""
 
 import json
-import random
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -92,27 +90,6 @@ BAD = {
 }
 
 
-SEEDS = [
-    GOOD,
-    search('"space"'),
-    at(format_ms(NOW)),
-    *(value for value, _ in BAD.values() if len(value) < 500),
-]
-TOKENS = [
-    b'"',
-    b"\\",
-    b"{}",
-    b"null",
-    b"true",
-    b"1e999",
-    b"-0",
-    b'"user_id":"u1",',
-    b"\\u0000",
-    b"\xff",
-    b"9" * 30,
-]
-
-
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_event_is_a_dead_letter_with_its_reason(name: str) -> None:
     value, reason = BAD[name]
@@ -149,33 +126,3 @@ def test_every_repeated_name_is_refused(name: str) -> None:
     fields = {**json.loads(GOOD), "request_id": "r1"}
     value = json.dumps(fields).replace("{", f"{{{json.dumps(name)}: {json.dumps(fields[name])}, ", 1).encode()
     assert isinstance(parse_record(Record("t", 0, 0, NOW, None, value), EVENTS), DeadLetter)
-
-
-def mutated(value: bytes, draw: random.Random) -> bytes:
-    """A few bytes changed, taken out, doubled or cut off: nonsense that begins as an event."""
-    made = bytearray(value)
-    for _ in range(draw.randint(1, 4)):
-        at_byte, length = draw.randrange(len(made) + 1), draw.randint(0, 8)
-        match draw.randrange(4):
-            case 0:
-                made[at_byte : at_byte + length] = draw.randbytes(draw.randint(0, 6))
-            case 1:
-                made[at_byte:at_byte] = made[at_byte : at_byte + 3 * length]
-            case 2:
-                made[at_byte : at_byte + length] = draw.choice(TOKENS)
-            case _ if draw.random() < 0.1:
-                del made[at_byte:]
-    return bytes(made)
-
-
-@pytest.mark.parametrize("count", [5_000, pytest.param(1_000_000, marks=pytest.mark.long)])
-def test_mutated_events_are_taken_or_refused_and_nothing_else(count: int) -> None:
-    draw = random.Random(23)
-    results: Counter[str] = Counter()
-    for number in range(count):
-        value = mutated(draw.choice(SEEDS), draw)
-        parsed = parse_record(Record("t", 0, number, NOW, None, value), EVENTS)
-        results[parsed.reason if isinstance(parsed, DeadLetter) else type(parsed).__name__] += 1
-    print(f"{results.total():,} mutated events: {dict(results.most_common())}")
-    assert results.total() == count
-    assert results["LoggedInteraction"] and results["malformed"] and results["schema"] and results["id"]
