@@ -271,7 +271,7 @@ def rows_of(made: Sequence[Look]) -> list[tuple[Any, ...]]:
     ]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_crediting_is_the_rule_and_batches_and_order_do_not_matter(seed: int) -> None:
     shown, did = drawn(seed)

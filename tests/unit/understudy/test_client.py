@@ -31,7 +31,7 @@ def test_events_sent_again_after_a_lost_answer_carry_the_same_ids() -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Forgetful) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         client = Client(f"http://127.0.0.1:{server.server_port}")
         assert client.post_events(EVENTS) == Receipt(accepted=2)
         client.close()

@@ -99,7 +99,7 @@ def merged(one: Look) -> Look:
     )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_order_splitting_and_names_change_nothing(seed: int) -> None:
     looks = drawn_looks(seed, effect=0.9, count=10)
