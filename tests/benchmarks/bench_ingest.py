@@ -29,6 +29,7 @@ from ingest.reader import Reader
 from ingest.server import calm_garbage_collection
 from storage.database import open_database
 from storage.event_log import Message, Record
+from storage.exposures import LoggedExposure
 from storage.interactions import LoggedInteraction, store_interactions
 from storage.migrate import migrate
 from storage.serving_store import USER_REALTIME_PROFILE
@@ -50,7 +51,7 @@ PROBES, RATE = 100, 1_000
 class PlainReader(Reader):
     """A reader that keeps no documents: what they cost is the difference."""
 
-    def follow(self, rows: Sequence[LoggedInteraction]) -> None:
+    def follow(self, rows: Sequence[LoggedInteraction], shown: Sequence[LoggedExposure] = ()) -> None:
         """Nothing."""
 
 
