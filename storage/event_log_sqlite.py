@@ -1,4 +1,8 @@
-"""The embedded event log: one SQLite file, shared by the processes of one machine."""
+"""The embedded event log: SQLite files, shared by the processes of one machine.
+
+Records are in one file, and how far the consumer groups have come in another beside it. A file has one writer at a
+time: a reader that is stopped in the middle of its commit holds up other readers, never those who append.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from core.errors import DependencyError, UnderstudyError
 from storage.event_log import CommitRefusedError, Message, Positions, Record, TopicPartition
 from storage.sqlite_file import SqliteFile
 
-_SCHEMA: Final = """
+_RECORDS: Final = """
 CREATE TABLE IF NOT EXISTS partitions (
     topic TEXT, partition INTEGER, next_offset INTEGER NOT NULL, PRIMARY KEY (topic, partition)
 ) WITHOUT ROWID;
@@ -25,6 +29,8 @@ CREATE TABLE IF NOT EXISTS records (
     topic TEXT, partition INTEGER, offset INTEGER, timestamp_ms INTEGER NOT NULL, key TEXT, value BLOB,
     PRIMARY KEY (topic, partition, offset)
 ) WITHOUT ROWID;
+"""
+_GROUPS: Final = """
 CREATE TABLE IF NOT EXISTS members (
     consumer_group TEXT PRIMARY KEY, generation INTEGER NOT NULL, seen_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -50,10 +56,11 @@ class _Ticket:
 
 
 class SqliteEventLog:
-    """Event log in one file. Appends of several threads share a transaction, and so its disk flush."""
+    """Event log in `path`. Appends of several threads share a transaction, and so its disk flush."""
 
     def __init__(self, path: Path, clock: Clock, partitions: int = 1) -> None:
-        self._file = SqliteFile(path, _SCHEMA)
+        self._records = SqliteFile(path, _RECORDS)
+        self._groups = SqliteFile(path.with_stem(f"{path.stem}-groups"), _GROUPS)
         self._clock = clock
         self._partitions = partitions
         self._waiting: list[_Ticket] = []
@@ -76,11 +83,11 @@ class SqliteEventLog:
 
     def consumer(self, group: str, topics: Sequence[str]) -> SqliteConsumer:
         """Join `group` and take it over: an older member's commits are refused from now on."""
-        return SqliteConsumer(self._file, self._clock, self._appended, group, topics)
+        return SqliteConsumer(self._records, self._groups, self._clock, self._appended, group, topics)
 
     def ends(self, topic: str) -> dict[TopicPartition, int]:
         """Per partition the next offset; every partition of the topic is there, empty or not."""
-        with self._file.reading() as connection:
+        with self._records.reading() as connection:
             rows = connection.execute(
                 "SELECT partition, next_offset FROM partitions WHERE topic = ?", (topic,)
             )
@@ -89,14 +96,15 @@ class SqliteEventLog:
         return {TopicPartition(topic, p): found.get(p, 0) for p in range(count)}
 
     def close(self) -> None:
-        self._file.close()
+        self._records.close()
+        self._groups.close()
 
     def _write_waiting(self) -> None:
         with self._waiting_lock:
             tickets, self._waiting = self._waiting, []
         outcome: UnderstudyError | None = DependencyError("the append was interrupted")
         try:
-            with self._file.writing() as connection:
+            with self._records.writing() as connection:
                 for ticket in tickets:
                     self._write(connection, ticket)
             outcome = None
@@ -113,12 +121,7 @@ class SqliteEventLog:
         ordered = sorted(ticket.messages, key=self._partition_of)  # stable: the order of a partition is kept
         for partition, group in groupby(ordered, key=self._partition_of):
             messages = list(group)
-            end = connection.execute(
-                "INSERT INTO partitions VALUES (?1, ?2, ?3) ON CONFLICT (topic, partition)"
-                " DO UPDATE SET next_offset = next_offset + ?3 RETURNING next_offset",
-                (ticket.topic, partition, len(messages)),
-            ).fetchone()[0]
-            first = end - len(messages)
+            first = self._take(connection, TopicPartition(ticket.topic, partition), len(messages))
             connection.executemany(
                 "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)",
                 [
@@ -126,6 +129,26 @@ class SqliteEventLog:
                     for i, message in enumerate(messages)
                 ],
             )
+
+    def _take(self, connection: sqlite3.Connection, where: TopicPartition, count: int) -> int:
+        """The first of the next `count` offsets of a partition."""
+        moved = connection.execute(
+            "UPDATE partitions SET next_offset = next_offset + ? WHERE topic = ? AND partition = ?"
+            " RETURNING next_offset",
+            (count, *where),
+        ).fetchone()
+        if moved:
+            return int(moved[0]) - count
+        first = self._read_before(where)
+        connection.execute("INSERT INTO partitions VALUES (?, ?, ?)", (*where, first + count))
+        return first
+
+    def _read_before(self, where: TopicPartition) -> int:
+        """Where a new partition begins: an offset that was stored once is never given again, so that somebody who
+        deletes the records, to have a viewer forgotten or room, loses none of what comes after them."""
+        with self._groups.reading() as connection:
+            query = "SELECT max(next_offset) FROM commits WHERE topic = ? AND partition = ?"
+            return int(connection.execute(query, where).fetchone()[0] or 0)
 
     def _partition_of(self, message: Message) -> int:
         return 0 if message.key is None else zlib.crc32(message.key.encode()) % self._partitions
@@ -136,9 +159,16 @@ class SqliteConsumer:
     and takes over when the owner has not been seen for ten seconds."""
 
     def __init__(
-        self, file: SqliteFile, clock: Clock, appended: threading.Condition, group: str, topics: Sequence[str]
+        self,
+        records: SqliteFile,
+        groups: SqliteFile,
+        clock: Clock,
+        appended: threading.Condition,
+        group: str,
+        topics: Sequence[str],
     ) -> None:
-        self._file = file
+        self._records = records
+        self._groups = groups
         self._clock = clock
         self._appended = appended
         self._group = group
@@ -161,7 +191,7 @@ class SqliteConsumer:
 
     def commit(self, positions: Positions) -> None:
         """Store the next offsets. Raises CommitRefusedError once a newer member has joined."""
-        with self._file.writing() as connection:
+        with self._groups.writing() as connection:
             if self._owner(connection)[0] != self._generation:
                 raise CommitRefusedError(
                     f"group {self._group} went to a newer reader: nothing was committed by this one"
@@ -173,7 +203,7 @@ class SqliteConsumer:
 
     def close(self) -> None:
         """Leave: a member that stands by may take over at once."""
-        with self._file.writing() as connection:
+        with self._groups.writing() as connection:
             connection.execute(
                 "UPDATE members SET seen_ms = 0 WHERE consumer_group = ? AND generation = ?",
                 (self._group, self._generation),
@@ -181,7 +211,7 @@ class SqliteConsumer:
 
     def _join(self) -> None:
         now_ms = self._clock.now_ms()
-        with self._file.writing() as connection:
+        with self._groups.writing() as connection:
             self._generation = connection.execute(
                 "INSERT INTO members VALUES (?1, 1, ?2) ON CONFLICT (consumer_group)"
                 " DO UPDATE SET generation = generation + 1, seen_ms = ?2 RETURNING generation",
@@ -195,7 +225,7 @@ class SqliteConsumer:
 
     def _owns(self) -> bool:
         now_ms = self._clock.now_ms()
-        with self._file.reading() as connection:
+        with self._groups.reading() as connection:
             generation, seen_ms = self._owner(connection)
         if generation != self._generation:
             if now_ms - seen_ms <= SESSION_MS:
@@ -206,7 +236,7 @@ class SqliteConsumer:
         return True
 
     def _beat(self, now_ms: int) -> None:
-        with self._file.writing() as connection:
+        with self._groups.writing() as connection:
             connection.execute(
                 "UPDATE members SET seen_ms = ? WHERE consumer_group = ? AND generation = ?",
                 (now_ms, self._group, self._generation),
@@ -220,7 +250,7 @@ class SqliteConsumer:
         return row
 
     def _next(self, max_records: int) -> list[Record]:
-        with self._file.reading() as connection:
+        with self._records.reading() as connection:
             behind = self._behind(connection)
             share = max(1, max_records // len(behind)) if behind else 0
             records: list[Record] = []

@@ -19,6 +19,7 @@ def test_without_settings_everything_is_in_the_home_folder(tmp_path: Path) -> No
     open_main_store(settings).ping()
     assert {path.name for path in (tmp_path / "var").rglob("*.db")} == {
         "events.db",
+        "events-groups.db",
         "serving.db",
         "understudy.db",
     }

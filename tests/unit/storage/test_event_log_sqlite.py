@@ -81,6 +81,30 @@ def test_another_process_sees_what_was_appended(tmp_path: Path, clock: ManualClo
     assert other.ends("t") == {WHERE: 1}
 
 
+def test_a_reader_that_is_stopped_in_its_commit_holds_up_no_append(
+    log: SqliteEventLog, tmp_path: Path
+) -> None:
+    reader = sqlite3.connect(tmp_path / "events-groups.db", isolation_level=None)
+    log.consumer("g", ["t"])
+    reader.execute("BEGIN IMMEDIATE")
+    log.append("t", [Message("u", b"1")])
+    reader.close()
+    assert log.ends("t") == {WHERE: 1}
+
+
+def test_records_after_a_deleted_file_get_offsets_that_were_never_given(
+    log: SqliteEventLog, tmp_path: Path, clock: ManualClock
+) -> None:
+    log.append("t", [Message("u", b"1"), Message("u", b"2")])
+    log.consumer("g", ["t"]).commit({WHERE: 2})
+    log.close()
+    (tmp_path / "events.db").unlink()
+    anew = SqliteEventLog(tmp_path / "events.db", clock)
+    anew.append("t", [Message("u", b"3"), Message("u", b"4")])
+    read = anew.consumer("g", ["t"]).poll(10, 0)
+    assert [(record.offset, record.value) for record in read] == [(2, b"3"), (3, b"4")]
+
+
 def test_a_topic_without_a_record_ends_at_zero(log: SqliteEventLog) -> None:
     assert log.ends("never") == {TopicPartition("never", 0): 0}
 
