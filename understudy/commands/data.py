@@ -24,7 +24,11 @@ from understudy.wiring import load_platform, open_migrated_store
     "--items", type=click.Path(path_type=Path), help="CSV item,title,genres,overview; with --ratings."
 )
 @click.option(
-    "--first", type=float, default=1.0, show_default=True, help="Share of each viewer's interactions to load."
+    "--first",
+    type=FiniteRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Share of each viewer's interactions to load.",
 )
 @click.option(
     "--shift/--no-shift",

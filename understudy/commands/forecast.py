@@ -12,7 +12,7 @@ from core.clock import HOUR, SystemClock
 from core.errors import InvalidInputError
 from deploy.evaluation import ReleasePlan
 from deploy.settings import DeploySettings
-from understudy.output import json_option, show
+from understudy.output import FiniteRange, json_option, show
 from understudy.plans import read_plan
 from understudy.wiring import load_platform, open_migrated_store
 
@@ -20,30 +20,38 @@ from understudy.wiring import load_platform, open_migrated_store
 @click.command("plan")
 @click.option("--plan", "path", type=click.Path(path_type=Path), help="JSON file with the release plan.")
 @click.option(
-    "--hours", type=click.FloatRange(0, min_open=True), help="The longest duration, instead of the plan's."
+    "--hours", type=FiniteRange(0, min_open=True), help="The longest duration, instead of the plan's."
 )
 @click.option(
     "--loss",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=FiniteRange(0, 1, min_open=True, max_open=True),
     default=0.05,
     show_default=True,
     help="The loss of watch-through that must be told from none.",
 )
 @click.option(
     "--days",
-    type=click.FloatRange(0, 60, min_open=True),
+    type=FiniteRange(0, 60, min_open=True),
     default=3,
     show_default=True,
     help="Days of traffic to read.",
 )
 @click.option(
-    "--viewers-a-day", type=float, help="Reckon with so many viewers a day instead of reading them."
+    "--viewers-a-day",
+    type=FiniteRange(0, min_open=True),
+    help="Reckon with so many viewers a day instead of reading them.",
 )
 @click.option(
-    "--requests-per-viewer", type=float, help="Requests of a viewer on a day.  [with --viewers-a-day: 10]"
+    "--requests-per-viewer",
+    type=FiniteRange(0, min_open=True),
+    help="Requests of a viewer on a day.  [with --viewers-a-day: 10]",
 )
-@click.option("--base-rate", type=float, help="Part of requests that lead to something watched.  [0.1]")
-@click.option("--correlation", type=float, help="Correlation of a viewer's requests, 0 to 1.  [0.1]")
+@click.option(
+    "--base-rate", type=FiniteRange(0, 1), help="Part of requests that lead to something watched.  [0.1]"
+)
+@click.option(
+    "--correlation", type=FiniteRange(0, 1), help="Correlation of a viewer's requests, 0 to 1.  [0.1]"
+)
 @json_option
 def plan_command(
     path: Path | None,

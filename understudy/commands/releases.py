@@ -16,7 +16,7 @@ from deploy.wiring import build_manager
 from understudy.commands.archive import export, replay
 from understudy.commands.forecast import plan_command
 from understudy.commands.shadow import shadow, tester
-from understudy.output import json_option, show
+from understudy.output import FiniteRange, json_option, show
 from understudy.plans import read_plan
 from understudy.wiring import load_platform, open_migrated_store
 
@@ -69,7 +69,7 @@ def tick(as_json: bool) -> None:
 
 
 @release.command()
-@click.option("--every", "seconds", type=click.FloatRange(0.1), help="Seconds between two ticks.")
+@click.option("--every", "seconds", type=FiniteRange(0.1), help="Seconds between two ticks.")
 def watch(seconds: float | None) -> None:
     """The built-in scheduler: tick until SIGTERM."""
     from deploy.schedule import run_until_terminated

@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from core.errors import DependencyError, InvalidInputError, RefusedError
-from understudy.output import json_option, progress, show
+from understudy.output import FiniteRange, json_option, progress, show
 from understudy.replaying import InProcess, OverHttp, Replayed
 from understudy.replaying import replay as again
 from understudy.wiring import load_platform, open_migrated_store
 
-share = click.FloatRange(0, 1)
+share = FiniteRange(0, 1)
 
 
 @click.command()

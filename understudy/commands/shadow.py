@@ -7,14 +7,18 @@ import click
 from core.clock import SystemClock
 from core.errors import InvalidInputError
 from core.traffic import Arm
-from understudy.output import json_option, show
+from understudy.output import FiniteRange, json_option, show
 from understudy.wiring import load_platform, open_migrated_store
 
 
 @click.command()
 @click.argument("version", required=False)
 @click.option(
-    "--share", type=float, default=0.05, show_default=True, help="Share of the requests that are copied."
+    "--share",
+    type=FiniteRange(0, 1, min_open=True),
+    default=0.05,
+    show_default=True,
+    help="Share of the requests that are copied.",
 )
 @click.option("--off", is_flag=True, help="No more copies; the candidate is stopped.")
 @json_option

@@ -2,11 +2,14 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from understudy.cli import COMMANDS, main
+from understudy.cli import COMMANDS, cli, main
+from understudy.output import FiniteRange
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,25 @@ def test_every_command_explains_itself(
     assert "Usage:" in capsys.readouterr().out
 
 
+def every_command(group: click.Group) -> Iterator[click.Command]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is not None:
+            yield from every_command(command) if isinstance(command, click.Group) else [command]
+
+
+def test_no_option_takes_a_number_that_is_none() -> None:
+    floats = [
+        (command.name, option.name, option.type)
+        for command in every_command(cli)
+        for option in command.params
+        if isinstance(option.type, click.FloatRange | click.types.FloatParamType)
+    ]
+    assert len(floats) > 10
+    assert [float_ for float_ in floats if not isinstance(float_[2], FiniteRange)] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -52,7 +74,7 @@ def test_every_command_explains_itself(
         (["release", "start", "v1", "--plan", "absent.json"], 2, "absent.json"),
         (["release", "plan"], 3, "--viewers-a-day"),
         (["release", "plan", "--base-rate", "0.2"], 2, "--viewers-a-day"),
-        (["release", "plan", "--viewers-a-day", "nan"], 2, "viewers a day"),
+        (["release", "plan", "--viewers-a-day", "nan"], 2, "finite"),
         (["release", "plan", "--viewers-a-day", "9", "--hours", "1"], 2, "window_ms"),
         (["train"], 2, "--version NAME"),
         (["train", "--version", "../v1"], 2, "version '../v1'"),
