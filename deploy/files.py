@@ -18,6 +18,9 @@ Cell = Callable[[Any], Any]
 _NEEDED: Final = object()
 _LARGEST: Final = 2**53  # beyond, sums of whole numbers are no longer exact
 _LAST_MS: Final = 253_402_300_799_999  # of the year 9999
+# Seconds since 1970 from 2001 to 2286. As milliseconds they are a few days of early 1970, where no release ran; a clock
+# that begins at zero is below.
+_SECONDS: Final = range(10**9, 10**10)
 
 
 def read_exposures(path: Path) -> ExposureColumns:
@@ -153,6 +156,8 @@ def _time(value: Any) -> int:
     at_ms = parse_ms(value) if isinstance(value, str) and not value.isdecimal() else _whole(value)
     if at_ms > _LAST_MS:
         raise ValueError("is after the year 9999: milliseconds are needed")
+    if at_ms in _SECONDS:
+        raise ValueError("is a time in seconds: milliseconds are needed")
     return at_ms
 
 

@@ -122,6 +122,7 @@ def test_every_column_is_read(tmp_path: Path) -> None:
         ({"outcome": "fine"}, "line 2: outcome"),
         ({"stage": "9" * 30}, "line 2: stage '9+': must be a whole number from 0 to"),
         ({"served": "9" * 15}, "line 2: served '9+': is after the year 9999"),
+        ({"served": "1764030000"}, "line 2: served .1764030000.: is a time in seconds"),
         ({"latency_ms": "nan"}, "line 2: latency_ms 'nan': must be a finite number"),
         ({"latency_ms": "-1"}, "line 2: latency_ms '-1'"),
     ],
