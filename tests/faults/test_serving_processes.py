@@ -82,7 +82,7 @@ def test_events_are_refused_in_time_while_the_log_is_stuck_and_recommendations_g
         headers={"content-type": "application/json"},
         retries=False,
     )
-    assert perf_counter() - began < 2
+    assert perf_counter() - began < 5  # half of what an append waits for the file
     assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
     assert http_get(f"{balancer.url}/recommend/u1").status == 200
     lock.execute("ROLLBACK")
