@@ -18,10 +18,11 @@ from typing import Final
 
 from core.clock import SECOND, Clock
 from core.errors import DependencyError, UnderstudyError
-from storage.event_log import CommitRefusedError, Message, Positions, Record, TopicPartition
+from storage.consumer_groups import ConsumerGroups
+from storage.event_log import Message, Positions, Record, TopicPartition
 from storage.sqlite_file import SqliteFile
 
-_RECORDS: Final = """
+_SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS partitions (
     topic TEXT, partition INTEGER, next_offset INTEGER NOT NULL, PRIMARY KEY (topic, partition)
 ) WITHOUT ROWID;
@@ -30,18 +31,9 @@ CREATE TABLE IF NOT EXISTS records (
     PRIMARY KEY (topic, partition, offset)
 ) WITHOUT ROWID;
 """
-_GROUPS: Final = """
-CREATE TABLE IF NOT EXISTS members (
-    consumer_group TEXT PRIMARY KEY, generation INTEGER NOT NULL, seen_ms INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS commits (
-    consumer_group TEXT, topic TEXT, partition INTEGER, next_offset INTEGER NOT NULL,
-    PRIMARY KEY (consumer_group, topic, partition)
-) WITHOUT ROWID;
-"""
-
 SESSION_MS: Final = 10 * SECOND
 _HEARTBEAT_MS: Final = 2 * SECOND
+_TRIM_PORTION: Final = 5_000
 _LOOK_EVERY_S: Final = 0.05  # other processes' appends are noticed by looking
 
 
@@ -59,8 +51,8 @@ class SqliteEventLog:
     """Event log in `path`. Appends of several threads share a transaction, and so its disk flush."""
 
     def __init__(self, path: Path, clock: Clock, partitions: int = 1) -> None:
-        self._records = SqliteFile(path, _RECORDS)
-        self._groups = SqliteFile(path.with_stem(f"{path.stem}-groups"), _GROUPS)
+        self._records = SqliteFile(path, _SCHEMA)
+        self._groups = ConsumerGroups(path.with_stem(f"{path.stem}-groups"))
         self._clock = clock
         self._partitions = partitions
         self._waiting: list[_Ticket] = []
@@ -93,7 +85,30 @@ class SqliteEventLog:
             )
             found = dict(rows.fetchall())
         count = max([self._partitions, *(partition + 1 for partition in found)])
-        return {TopicPartition(topic, p): found.get(p, 0) for p in range(count)}
+        return {
+            where: found[where.partition] if where.partition in found else self._groups.read_by_any(where)
+            for where in (TopicPartition(topic, partition) for partition in range(count))
+        }
+
+    def trim(self, topic: str, before_ms: int) -> int:
+        """Delete the records from before a time that every group has read; how many they were. Raises DependencyError.
+
+        Kafka does that by a topic's `retention.ms`. The file keeps its size, and what comes next fills it.
+        """
+        deleted = 0
+        for where, read in self._groups.read_by_all(topic).items():
+            while portion := self._trim(where, read, before_ms):
+                deleted += portion
+        return deleted
+
+    def _trim(self, where: TopicPartition, read: int, before_ms: int) -> int:
+        """A portion in a transaction of its own, so that no append waits for all of them."""
+        with self._records.writing() as connection:
+            return connection.execute(
+                "DELETE FROM records WHERE topic = ?1 AND partition = ?2 AND offset IN (SELECT offset FROM records"
+                " WHERE topic = ?1 AND partition = ?2 AND offset < ?3 AND timestamp_ms < ?4 LIMIT ?5)",
+                (*where, read, before_ms, _TRIM_PORTION),
+            ).rowcount
 
     def close(self) -> None:
         self._records.close()
@@ -139,16 +154,11 @@ class SqliteEventLog:
         ).fetchone()
         if moved:
             return int(moved[0]) - count
-        first = self._read_before(where)
+        # An offset that was stored once is never given again: who deletes the file, to have a viewer forgotten or for
+        # room, loses none of what comes after.
+        first = self._groups.read_by_any(where)
         connection.execute("INSERT INTO partitions VALUES (?, ?, ?)", (*where, first + count))
         return first
-
-    def _read_before(self, where: TopicPartition) -> int:
-        """Where a new partition begins: an offset that was stored once is never given again, so that somebody who
-        deletes the records, to have a viewer forgotten or room, loses none of what comes after them."""
-        with self._groups.reading() as connection:
-            query = "SELECT max(next_offset) FROM commits WHERE topic = ? AND partition = ?"
-            return int(connection.execute(query, where).fetchone()[0] or 0)
 
     def _partition_of(self, message: Message) -> int:
         return 0 if message.key is None else zlib.crc32(message.key.encode()) % self._partitions
@@ -161,7 +171,7 @@ class SqliteConsumer:
     def __init__(
         self,
         records: SqliteFile,
-        groups: SqliteFile,
+        groups: ConsumerGroups,
         clock: Clock,
         appended: threading.Condition,
         group: str,
@@ -191,63 +201,28 @@ class SqliteConsumer:
 
     def commit(self, positions: Positions) -> None:
         """Store the next offsets. Raises CommitRefusedError once a newer member has joined."""
-        with self._groups.writing() as connection:
-            if self._owner(connection)[0] != self._generation:
-                raise CommitRefusedError(
-                    f"group {self._group} went to a newer reader: nothing was committed by this one"
-                )
-            connection.executemany(
-                "INSERT OR REPLACE INTO commits VALUES (?, ?, ?, ?)",
-                [(self._group, *where, offset) for where, offset in positions.items()],
-            )
+        self._groups.commit(self._group, self._generation, positions)
 
     def close(self) -> None:
         """Leave: a member that stands by may take over at once."""
-        with self._groups.writing() as connection:
-            connection.execute(
-                "UPDATE members SET seen_ms = 0 WHERE consumer_group = ? AND generation = ?",
-                (self._group, self._generation),
-            )
+        self._groups.seen(self._group, self._generation, 0)
 
     def _join(self) -> None:
-        now_ms = self._clock.now_ms()
-        with self._groups.writing() as connection:
-            self._generation = connection.execute(
-                "INSERT INTO members VALUES (?1, 1, ?2) ON CONFLICT (consumer_group)"
-                " DO UPDATE SET generation = generation + 1, seen_ms = ?2 RETURNING generation",
-                (self._group, now_ms),
-            ).fetchone()[0]
-            rows = connection.execute(
-                "SELECT topic, partition, next_offset FROM commits WHERE consumer_group = ?", (self._group,)
-            ).fetchall()
-        self._seen_ms = now_ms
-        self._positions = {TopicPartition(topic, partition): offset for topic, partition, offset in rows}
+        self._seen_ms = self._clock.now_ms()
+        self._generation, committed = self._groups.join(self._group, self._seen_ms)
+        self._positions = dict(committed)
 
     def _owns(self) -> bool:
         now_ms = self._clock.now_ms()
-        with self._groups.reading() as connection:
-            generation, seen_ms = self._owner(connection)
-        if generation != self._generation:
-            if now_ms - seen_ms <= SESSION_MS:
+        owner = self._groups.owner(self._group)
+        if owner.generation != self._generation:
+            if now_ms - owner.seen_ms <= SESSION_MS:
                 return False
             self._join()
         elif now_ms - self._seen_ms >= _HEARTBEAT_MS:
-            self._beat(now_ms)
+            self._groups.seen(self._group, self._generation, now_ms)
+            self._seen_ms = now_ms
         return True
-
-    def _beat(self, now_ms: int) -> None:
-        with self._groups.writing() as connection:
-            connection.execute(
-                "UPDATE members SET seen_ms = ? WHERE consumer_group = ? AND generation = ?",
-                (now_ms, self._group, self._generation),
-            )
-        self._seen_ms = now_ms
-
-    def _owner(self, connection: sqlite3.Connection) -> tuple[int, int]:
-        row: tuple[int, int] = connection.execute(
-            "SELECT generation, seen_ms FROM members WHERE consumer_group = ?", (self._group,)
-        ).fetchone()
-        return row
 
     def _next(self, max_records: int) -> list[Record]:
         with self._records.reading() as connection:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.clock import ManualClock
+from core.clock import HOUR, ManualClock
 from core.errors import DependencyError
 from storage.event_log import CommitRefusedError, Message, TopicPartition
 from storage.event_log_sqlite import SESSION_MS, SqliteEventLog
@@ -100,9 +100,25 @@ def test_records_after_a_deleted_file_get_offsets_that_were_never_given(
     log.close()
     (tmp_path / "events.db").unlink()
     anew = SqliteEventLog(tmp_path / "events.db", clock)
+    assert anew.ends("t") == {WHERE: 2}
     anew.append("t", [Message("u", b"3"), Message("u", b"4")])
     read = anew.consumer("g", ["t"]).poll(10, 0)
     assert [(record.offset, record.value) for record in read] == [(2, b"3"), (3, b"4")]
+
+
+def test_what_is_old_and_read_by_every_group_is_trimmed(log: SqliteEventLog, clock: ManualClock) -> None:
+    log.append("t", [Message("u", b"1"), Message("u", b"2")])
+    clock.move(HOUR)
+    log.append("t", [Message("u", b"3")])
+    log.consumer("quick", ["t"]).commit({WHERE: 3})
+    slow = log.consumer("slow", ["t"])
+    assert log.trim("t", clock.now_ms()) == 0  # this group has not said how far it has come
+    slow.commit({WHERE: 1})
+    assert log.trim("t", clock.now_ms()) == 1
+    slow.commit({WHERE: 3})
+    assert log.trim("t", clock.now_ms()) == 1
+    assert log.ends("t") == {WHERE: 3}
+    assert [record.value for record in log.consumer("new", ["t"]).poll(10, 0)] == [b"3"]
 
 
 def test_a_topic_without_a_record_ends_at_zero(log: SqliteEventLog) -> None:
