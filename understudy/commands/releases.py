@@ -16,6 +16,7 @@ from deploy.wiring import build_manager
 from understudy.commands.archive import export, replay
 from understudy.commands.forecast import plan_command
 from understudy.commands.shadow import shadow, tester
+from understudy.commands.status import status_lines
 from understudy.output import FiniteRange, json_option, show
 from understudy.plans import read_plan
 from understudy.wiring import load_platform, open_migrated_store
@@ -57,7 +58,7 @@ def start(version: str, plan: Path | None, force: bool, replace: bool, reason: s
 def status(as_json: bool) -> None:
     """Main, canary, share, the last look, and what happens next."""
     found = _manager().status()
-    show(found, as_json, lambda: _readable(found))
+    show(found, as_json, lambda: status_lines(found))
 
 
 @release.command()
@@ -146,20 +147,3 @@ def explain(release_id: str | None, as_json: bool) -> None:
 def _line(row: dict[str, Any]) -> str:
     started = format_ms(row["started_ms"])
     return f"{started}  {row['version']:20} {row['state']:14} {row.get('verdict') or '-':12} {row.get('reason', '')}"
-
-
-def _readable(found: dict[str, Any], indent: str = "") -> list[str]:
-    lines: list[str] = []
-    for name, value in found.items():
-        if isinstance(value, dict):
-            lines += [f"{indent}{name}:", *_readable(value, indent + "  ")]
-        elif isinstance(value, list):
-            lines += [f"{indent}{name}:", *(f"{indent}  - {entry}" for entry in value)]
-        else:
-            shown = (
-                format_ms(value)
-                if name.endswith("_ms") and isinstance(value, int) and value > 10**11
-                else value
-            )
-            lines.append(f"{indent}{name}: {shown}")
-    return lines
