@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ingest.documents import (
-    profile_changes,
-    trending_after,
-    trending_expires_ms,
-    trending_key,
-    trends,
-)
+from ingest.documents import profile_changes, trending_after, trending_expires_ms, trending_rows
 from ingest.session_documents import EMPTY_SHELF, Shelf, session_documents
 from storage.interactions import LoggedInteraction
 from storage.serving_store import (
@@ -49,10 +43,10 @@ def _follow_profiles(
 
 
 def _follow_trending(store: ServingStore, rows: Sequence[LoggedInteraction], now_ms: int) -> None:
-    current = [row for row in rows if trends(row) and trending_expires_ms(trending_key(row)) > now_ms]
+    current = {key: mine for key, mine in trending_rows(rows).items() if trending_expires_ms(key) > now_ms}
     if not current:
         return
-    before = store.get_many(TRENDING_REALTIME, {trending_key(row) for row in current})
+    before = store.get_many(TRENDING_REALTIME, current)
     by_expiry: defaultdict[int, dict[str, Document]] = defaultdict(dict)
     for key, window in trending_after(before, current).items():
         by_expiry[trending_expires_ms(key)][key] = window

@@ -12,7 +12,7 @@ from typing import Any
 from core.clock import Clock, ManualClock
 from core.events import TOPIC_INTERACTIONS
 from core.metrics import new_registry
-from ingest.documents import profiles_after, trending_after
+from ingest.documents import profiles_after, trending_after, trending_rows
 from ingest.metrics import ReaderMetrics
 from ingest.reader import Reader
 from ingest.session_documents import EMPTY_SHELF
@@ -88,7 +88,7 @@ class Platform:
         """The documents say exactly what applying every stored row once says."""
         rows = self.rows()
         assert self.profiles() == profiles_after({}, rows)
-        assert self.trending() == trending_after({}, rows)
+        assert self.trending() == trending_after({}, trending_rows(rows))
 
 
 def reader_kinds(settings: IngestSettings | None) -> Mapping[str, str]:
