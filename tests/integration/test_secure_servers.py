@@ -38,7 +38,7 @@ def signed_in(server: Server, mechanism: str, password_file: Path) -> PlatformSe
 
 
 @pytest.mark.kafka
-@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
 def test_kafka_with_tls_and_a_password_from_a_file(
     kafka_server: Server, tmp_path: Path, mechanism: str
 ) -> None:
