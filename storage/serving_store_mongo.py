@@ -38,7 +38,11 @@ class MongoServingStore:
             )
             self._database = self._client.get_default_database(_DATABASE)
         except (ConfigurationError, InvalidURI, ValueError) as error:
-            raise InvalidSettingError(f"UNDERSTUDY_MONGODB_URL: {type(error).__name__}") from None
+            raise InvalidSettingError(
+                f"UNDERSTUDY_MONGODB_URL: not a MongoDB URL ({type(error).__name__})"
+            ) from None
+        except OSError as error:  # a file of certificates that the URL names
+            raise InvalidSettingError(f"UNDERSTUDY_MONGODB_URL: {error}") from None
 
     def get(self, collection: str, key: str) -> Document | None:
         return self.get_many(collection, [key]).get(key)

@@ -11,12 +11,14 @@ import pytest
 from core.clock import SystemClock
 from core.errors import AccessDeniedError, DependencyError, InvalidSettingError
 from core.settings import PlatformSettings
-from storage.connect import open_event_log, open_main_store
+from storage.connect import open_event_log, open_main_store, open_serving_store
 from storage.event_log import Message
 from storage.event_log_kafka import KafkaEventLog
+from storage.serving_store_mongo import MongoServingStore
 from tests.certificates import certificate_in
 from tests.servers import KAFKA_PASSWORD, KAFKA_USER, Server
 from tests.support import free_port, wait_until
+from tests.tls_terminator import tls_terminator
 
 
 def chain_of(server: Server) -> Path:
@@ -130,3 +132,35 @@ def test_a_postgresql_that_shows_another_certificate_is_refused(
         database.ping()
     database.close()
     psycopg2.connect(address).close()  # it was the certificate, not the server
+
+
+@pytest.mark.mongodb
+def test_mongodb_over_tls_with_its_url_from_a_file_and_not_with_another_certificate(
+    mongodb_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    ours, other = certificate_in(tmp_path), certificate_in(tmp_path / "other")
+    if ours is None or other is None:
+        pytest.skip("openssl is not on PATH, so nothing speaks TLS")
+    collection = f"c{uuid.uuid4().hex}"
+    with tls_terminator(int(mongodb_url.rpartition(":")[2]), ours) as port:
+        address = f"mongodb://127.0.0.1:{port}/secure?tls=true&tlsCAFile="
+        (tmp_path / "url").write_text(f"{address}{ours.chain}\n")
+        store = open_serving_store(PlatformSettings.load(mongodb_url_file=tmp_path / "url"), SystemClock())
+        store.put_many(collection, {"k": {"for": "our eyes"}})
+        assert store.get(collection, "k") == {"for": "our eyes"}
+        store.close()
+        for url, why in (
+            (f"{address}{other.chain}", "certificate verify failed"),
+            (f"mongodb://127.0.0.1:{port}/secure", "connection closed"),
+        ):
+            refused = MongoServingStore(url, SystemClock(), timeout_ms=1_000)
+            with pytest.raises(DependencyError, match=why):
+                refused.get(collection, "k")
+            refused.close()
+
+
+def test_certificates_of_mongodb_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    url = f"mongodb://127.0.0.1:{free_port()}/?tls=true&tlsCAFile={tmp_path / 'absent.pem'}"
+    with pytest.raises(InvalidSettingError, match=r"UNDERSTUDY_MONGODB_URL: .*absent\.pem"):
+        MongoServingStore(url, SystemClock())
