@@ -100,7 +100,9 @@ class MongoServingStore:
         try:
             yield
         except PyMongoError as error:
-            raise DependencyError(f"MongoDB: {str(error)[:300]}") from error
+            # What stands after it are the driver's settings and its picture of the servers.
+            what = str(error).split(" (configured timeouts")[0].split(", Timeout: ")[0]
+            raise DependencyError(f"MongoDB: {what[:300]}") from error
 
 
 def _batches(rows: list[Any]) -> Iterator[list[Any]]:
