@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -36,6 +36,7 @@ Kind = Literal["interactions", "exposures"]
 Offsets = Mapping[TopicPartition, int]
 
 FORGOTTEN: Final = "forgotten"
+_AT_ONCE: Final = 1_000
 _TABLES: Final[dict[Kind, tuple[Table, Any]]] = {
     "interactions": (interactions, interactions.c.received_ms),
     "exposures": (exposures, exposures.c.served_ms),
@@ -90,6 +91,18 @@ def count_of_viewer(connection: Connection, user_id: str) -> ViewerRows:
         return connection.execute(query).scalar_one()
 
     return ViewerRows(count(interactions), count(exposures), len(_letters_of(connection, user_id)))
+
+
+def viewers_without_rows(connection: Connection, user_ids: Iterable[str]) -> list[str]:
+    """Those of whom there is neither an interaction nor an exposure."""
+    left = sorted(user_ids)
+    for table in (interactions, exposures):
+        known: set[str] = set()
+        for first in range(0, len(left), _AT_ONCE):
+            asked = table.c.user_id.in_(left[first : first + _AT_ONCE])
+            known.update(connection.execute(select(table.c.user_id).where(asked).distinct()).scalars())
+        left = [user_id for user_id in left if user_id not in known]
+    return left
 
 
 def remove_viewer(connection: Connection, user_id: str) -> ViewerRows:
