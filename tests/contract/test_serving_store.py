@@ -54,6 +54,14 @@ def test_what_is_not_there_is_none(store: ServingStore) -> None:
     assert store.get_many(USER_REALTIME_PROFILE, []) == {}
 
 
+def test_many_documents_come_at_once_whatever_their_keys_are(store: ServingStore) -> None:
+    keys = ['"', "'", "\\", "a b", "é🎬", "1", "null", "u/1:2", *(f"k{n}" for n in range(1_500))]
+    store.put_many(USER_REALTIME_PROFILE, {key: {"n": n} for n, key in enumerate(keys)})
+    asked = [*keys, "absent", keys[0]]
+    assert store.get_many(USER_REALTIME_PROFILE, asked) == {key: {"n": n} for n, key in enumerate(keys)}
+    assert store.get_many(TRENDING_REALTIME, asked) == {}
+
+
 def test_a_put_replaces_the_whole_document(store: ServingStore) -> None:
     store.put_many(USER_REALTIME_PROFILE, {"u1": {"a": 1, "b": 2}})
     store.put_many(USER_REALTIME_PROFILE, {"u1": {"b": 3}})
