@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Document = dict[str, Any]
 PAGE = 1_000  # documents read at once
@@ -25,6 +25,13 @@ OF_VIEWERS = (USER_REALTIME_PROFILE, RECOMMENDATION_REALTIME, RECENTLY_SHOWN)
 LAST = "\U0010ffff"  # no key of ours comes after it
 
 
+class Versioned(NamedTuple):
+    """A document, and what tells it from every other that stood or will stand under its key."""
+
+    document: Document
+    version: Any
+
+
 class ServingStore(Protocol):
     """Thread-safe. Documents are JSON-like (str keys; str, int, float, bool, None, list, dict values).
 
@@ -42,6 +49,24 @@ class ServingStore(Protocol):
         self, collection: str, documents: Mapping[str, Document], expires_ms: int | None = None
     ) -> None:
         """Insert or replace; all of them expire at `expires_ms`, or never."""
+        ...
+
+    def get_versions(self, collection: str, keys: Iterable[str]) -> dict[str, Versioned]:
+        """As `get_many`, for who wants to replace what is found."""
+        ...
+
+    def replace_many(
+        self,
+        collection: str,
+        documents: Mapping[str, Document],
+        versions: Mapping[str, Versioned],
+        expires_ms: int | None = None,
+    ) -> None:
+        """As `put_many`, where what stands there still is what `get_versions` found, or found not to be there.
+
+        Raises:
+            ConflictError: somebody else has put one since; some of the others may be written.
+        """
         ...
 
     def scan(

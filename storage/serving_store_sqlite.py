@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
 from typing import Final
@@ -10,7 +12,8 @@ from typing import Final
 import msgspec
 
 from core.clock import Clock
-from storage.serving_store import LAST, Document
+from core.errors import ConflictError
+from storage.serving_store import LAST, Document, Versioned
 from storage.sqlite_file import SqliteFile
 
 _SCHEMA: Final = """
@@ -20,6 +23,12 @@ CREATE TABLE IF NOT EXISTS documents (
 CREATE INDEX IF NOT EXISTS expiring ON documents (expires_ms) WHERE expires_ms IS NOT NULL;
 """
 _ALIVE: Final = "(expires_ms IS NULL OR expires_ms > ?)"
+
+
+_REPLACE: Final = """
+INSERT INTO documents (collection, key, body, expires_ms) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET body = excluded.body, expires_ms = excluded.expires_ms WHERE documents.body = ?
+"""
 
 
 class SqliteServingStore:
@@ -36,6 +45,14 @@ class SqliteServingStore:
         return None if row is None else msgspec.json.decode(row[0])
 
     def get_many(self, collection: str, keys: Iterable[str]) -> dict[str, Document]:
+        return {key: msgspec.json.decode(body) for key, body in self._bodies(collection, keys)}
+
+    def get_versions(self, collection: str, keys: Iterable[str]) -> dict[str, Versioned]:
+        return {
+            key: Versioned(msgspec.json.decode(body), body) for key, body in self._bodies(collection, keys)
+        }
+
+    def _bodies(self, collection: str, keys: Iterable[str]) -> list[tuple[str, bytes]]:
         # One statement for all of them, which costs a quarter of one for each.
         query = (
             "SELECT documents.key, body FROM json_each(?) AS wanted CROSS JOIN documents"  # noqa: S608
@@ -43,20 +60,42 @@ class SqliteServingStore:
         )
         wanted = msgspec.json.encode(list(keys)).decode()
         with self._file.reading() as connection:
-            rows = connection.execute(query, (wanted, collection, self._clock.now_ms())).fetchall()
-        return {key: msgspec.json.decode(body) for key, body in rows}
+            return connection.execute(query, (wanted, collection, self._clock.now_ms())).fetchall()
 
     def put_many(
         self, collection: str, documents: Mapping[str, Document], expires_ms: int | None = None
     ) -> None:
-        # In the order of the file, where neighbours share a page.
-        ordered = sorted(documents.items(), key=itemgetter(0))
-        rows = [(collection, key, msgspec.json.encode(body), expires_ms) for key, body in ordered]
+        rows = [(*row, expires_ms) for row in _rows(collection, documents)]
         if not rows:
             return
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO documents (collection, key, body, expires_ms) VALUES (?, ?, ?, ?)",
+                rows,
+            )
+
+    def replace_many(
+        self,
+        collection: str,
+        documents: Mapping[str, Document],
+        versions: Mapping[str, Versioned],
+        expires_ms: int | None = None,
+    ) -> None:
+        rows = [
+            (*row, expires_ms, versions[row[1]].version if row[1] in versions else None)
+            for row in _rows(collection, documents)
+        ]
+        if not rows:
+            return
+        with self._writing() as connection:
+            if connection.executemany(_REPLACE, rows).rowcount < len(rows):
+                raise ConflictError(f"{collection}: somebody else has put a document meanwhile")
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._file.writing() as connection:
             connection.execute("DELETE FROM documents WHERE expires_ms <= ?", (self._clock.now_ms(),))
-            connection.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?)", rows)
+            yield connection
 
     def scan(
         self, collection: str, first_key: str = "", limit: int = 1_000, before: str = LAST
@@ -78,3 +117,9 @@ class SqliteServingStore:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _rows(collection: str, documents: Mapping[str, Document]) -> list[tuple[str, str, bytes]]:
+    """In the order of the file, where neighbours share a page."""
+    ordered = sorted(documents.items(), key=itemgetter(0))
+    return [(collection, key, msgspec.json.encode(body)) for key, body in ordered]
