@@ -36,22 +36,22 @@ def _follow_profiles(
     viewers = {row.interaction.user_id for row in rows}
     if not viewers:
         return
-    found = store.get_versions(USER_REALTIME_PROFILE, viewers)
-    changes = profile_changes({user_id: before.document for user_id, before in found.items()}, rows)
+    before, versions = store.get_versions(USER_REALTIME_PROFILE, viewers)
+    changes = profile_changes(before, rows)
     # Sessions first: after a crash in between the profile still says that theirs is to be written.
     for expires_ms, sessions in session_documents(changes, shelf, now_ms).items():
         store.put_many(RECOMMENDATION_REALTIME, sessions, expires_ms)
     profiles = {user_id: change.profile for user_id, change in changes.items()}
-    store.replace_many(USER_REALTIME_PROFILE, profiles, found)
+    store.replace_many(USER_REALTIME_PROFILE, profiles, versions)
 
 
 def _follow_trending(store: ServingStore, rows: Sequence[LoggedInteraction], now_ms: int) -> None:
     current = {key: mine for key, mine in trending_rows(rows).items() if trending_expires_ms(key) > now_ms}
     if not current:
         return
-    found = store.get_versions(TRENDING_REALTIME, current)
+    before, versions = store.get_versions(TRENDING_REALTIME, current)
     by_expiry: defaultdict[int, dict[str, Document]] = defaultdict(dict)
-    for key, window in trending_after({key: was.document for key, was in found.items()}, current).items():
+    for key, window in trending_after(before, current).items():
         by_expiry[trending_expires_ms(key)][key] = window
     for expires_ms, windows in by_expiry.items():
-        store.replace_many(TRENDING_REALTIME, windows, found, expires_ms)
+        store.replace_many(TRENDING_REALTIME, windows, versions, expires_ms)

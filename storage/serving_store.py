@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 Document = dict[str, Any]
+Versions = Mapping[
+    str, Any
+]  # by key, what tells a document from every other that stands under its key in time
 PAGE = 1_000  # documents read at once
 
 VIDEO_CATALOG = "video_catalog"
@@ -23,13 +26,6 @@ COLLECTIONS = (
 # Those whose keys are viewers, or begin with a viewer and a slash.
 OF_VIEWERS = (USER_REALTIME_PROFILE, RECOMMENDATION_REALTIME, RECENTLY_SHOWN)
 LAST = "\U0010ffff"  # no key of ours comes after it
-
-
-class Versioned(NamedTuple):
-    """A document, and what tells it from every other that stood or will stand under its key."""
-
-    document: Document
-    version: Any
 
 
 class ServingStore(Protocol):
@@ -51,15 +47,15 @@ class ServingStore(Protocol):
         """Insert or replace; all of them expire at `expires_ms`, or never."""
         ...
 
-    def get_versions(self, collection: str, keys: Iterable[str]) -> dict[str, Versioned]:
-        """As `get_many`, for who wants to replace what is found."""
+    def get_versions(self, collection: str, keys: Iterable[str]) -> tuple[dict[str, Document], Versions]:
+        """As `get_many`, and the versions of what is found, for who wants to replace it."""
         ...
 
     def replace_many(
         self,
         collection: str,
         documents: Mapping[str, Document],
-        versions: Mapping[str, Versioned],
+        versions: Versions,
         expires_ms: int | None = None,
     ) -> None:
         """As `put_many`, where what stands there still is what `get_versions` found, or found not to be there.

@@ -13,7 +13,7 @@ from pymongo.errors import BulkWriteError, ConfigurationError, InvalidURI, PyMon
 from core.clock import Clock
 from core.errors import ConflictError, DependencyError, InvalidSettingError
 from core.ids import new_id
-from storage.serving_store import LAST, Document, Versioned
+from storage.serving_store import LAST, Document, Versions
 
 _DATABASE: Final = "understudy"
 _BATCH: Final = 1_000
@@ -52,9 +52,10 @@ class MongoServingStore:
     def get_many(self, collection: str, keys: Iterable[str]) -> dict[str, Document]:
         return {row["_id"]: row["document"] for row in self._found(collection, keys)}
 
-    def get_versions(self, collection: str, keys: Iterable[str]) -> dict[str, Versioned]:
-        rows = self._found(collection, keys)
-        return {row["_id"]: Versioned(row["document"], row.get("version")) for row in rows}
+    def get_versions(self, collection: str, keys: Iterable[str]) -> tuple[dict[str, Document], Versions]:
+        rows = list(self._found(collection, keys))
+        documents = {row["_id"]: row["document"] for row in rows}
+        return documents, {row["_id"]: row.get("version") for row in rows}
 
     def _found(self, collection: str, keys: Iterable[str]) -> Iterator[dict[str, Any]]:
         with self._translated():
@@ -77,15 +78,14 @@ class MongoServingStore:
         self,
         collection: str,
         documents: Mapping[str, Document],
-        versions: Mapping[str, Versioned],
+        versions: Versions,
         expires_ms: int | None = None,
     ) -> None:
         replacements, version = [], new_id()
         for key, body in documents.items():
-            before = versions[key].version if key in versions else None
             row = {**_row(key, body, expires_ms), "version": version}
             # What has another version is not found, and its key cannot be inserted a second time.
-            replacements.append(ReplaceOne({"_id": key, "version": before}, row, upsert=True))
+            replacements.append(ReplaceOne({"_id": key, "version": versions.get(key)}, row, upsert=True))
         try:
             self._write(collection, replacements, expires_ms)
         except DependencyError as error:

@@ -23,7 +23,7 @@ from storage.event_log_sqlite import SqliteEventLog
 from storage.interactions import LoggedInteraction, stored_under
 from storage.migrate import migrate
 from storage.progress import accounted_offsets
-from storage.serving_store import TRENDING_REALTIME, USER_REALTIME_PROFILE, Document, ServingStore, Versioned
+from storage.serving_store import TRENDING_REALTIME, USER_REALTIME_PROFILE, Document, ServingStore, Versions
 from storage.serving_store_sqlite import SqliteServingStore
 from tests.ingest_support import NOW, MemoryServingStore
 
@@ -165,14 +165,14 @@ class FaultyServingStore(MemoryServingStore):
         self._fault(collection)
         self._inner.put_many(collection, documents, expires_ms)
 
-    def get_versions(self, collection: str, keys: Iterable[str]) -> dict[str, Versioned]:
+    def get_versions(self, collection: str, keys: Iterable[str]) -> tuple[dict[str, Document], Versions]:
         return self._inner.get_versions(collection, keys)
 
     def replace_many(
         self,
         collection: str,
         documents: Mapping[str, Document],
-        versions: Mapping[str, Versioned],
+        versions: Versions,
         expires_ms: int | None = None,
     ) -> None:
         self._fault(collection)

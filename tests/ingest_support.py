@@ -9,7 +9,7 @@ from core.events import TOPIC_INTERACTIONS, Interaction, encode_event
 from core.exposures import Exposure
 from storage.event_log import Message
 from storage.interactions import LoggedInteraction
-from storage.serving_store import LAST, Document, Versioned
+from storage.serving_store import LAST, Document, Versions
 
 NOW = 1_800_000_000_000
 
@@ -79,14 +79,14 @@ class MemoryServingStore:
         self.writes += len(documents)
         self.documents.update({(collection, key): document for key, document in documents.items()})
 
-    def get_versions(self, collection: str, keys: Iterable[str]) -> dict[str, Versioned]:
-        return {key: Versioned(found, None) for key, found in self.get_many(collection, keys).items()}
+    def get_versions(self, collection: str, keys: Iterable[str]) -> tuple[dict[str, Document], Versions]:
+        return self.get_many(collection, keys), {}
 
     def replace_many(
         self,
         collection: str,
         documents: Mapping[str, Document],
-        versions: Mapping[str, Versioned],
+        versions: Versions,
         expires_ms: int | None = None,
     ) -> None:
         """Nobody else writes here."""
