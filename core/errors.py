@@ -57,3 +57,9 @@ class DependencyError(UnderstudyError):
 
     retriable = True
     exit_code = 4
+
+
+class AccessDeniedError(DependencyError):
+    """The server is there and does not let us in: our user, password or certificates are not right."""
+
+    retriable = False

@@ -10,8 +10,9 @@ import msgspec
 
 from core.clock import format_ms
 
-# Libraries that tell of every ordinary step.
-CHATTY = ("alembic", "kafka", "urllib3")
+# Libraries that tell of every ordinary step; Kafka's client tells of every attempt to connect in four lines, and what
+# comes of it reaches us as an error.
+CHATTY = {"alembic": "WARNING", "kafka": "WARNING", "kafka.net": "CRITICAL", "urllib3": "WARNING"}
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -40,5 +41,5 @@ def set_up_logging(level: str = "INFO", stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in CHATTY:
-        logging.getLogger(name).setLevel("WARNING")
+    for name, least in CHATTY.items():
+        logging.getLogger(name).setLevel(least)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from core.errors import InvalidSettingError
 
 PREFIX = "UNDERSTUDY_"
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 # Read by the test suite and the Makefile, not by a process of the platform.
 FOREIGN_VARIABLES = frozenset({"UNDERSTUDY_REQUIRE_SERVICES", "UNDERSTUDY_SERVICES_DIR"})
 
@@ -92,6 +94,16 @@ class PlatformSettings(Settings):
         if self.kafka_security.startswith("SASL") and not complete:
             raise ValueError(f"kafka_security {self.kafka_security} needs kafka_user and kafka_password")
         return self
+
+    @field_validator("kafka_servers")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        servers = [server.strip() for server in value.split(",")] if value else []
+        if not all(
+            _ADDRESS.fullmatch(server) and int(server.rpartition(":")[2]) < 2**16 for server in servers
+        ):
+            raise ValueError("must be HOST:PORT, or several with commas between them")
+        return value
 
     @field_validator("log_level")
     @classmethod

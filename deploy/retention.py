@@ -12,7 +12,7 @@ from deploy.evaluation import ReleasePlan
 from deploy.rows import HISTORY_MS
 from storage import releases as store
 from storage.database import Database
-from storage.removal import Kind, count_older, remove_older
+from storage.removal import Kind, Offsets, count_older, remove_older
 
 BATCH: Final = 5_000
 
@@ -30,23 +30,38 @@ class Needed:
 
 @dataclass(slots=True)
 class RetentionReport:
-    """Rows deleted (or, in a dry run, found to be too old), by kind, and the times before which rows are too old."""
+    """Rows deleted (or, in a dry run, found to be too old), by kind, and the times before which rows are too old.
+
+    `unarchived` interactions are too old, and are kept because the archive does not have them yet.
+    """
 
     before_ms: dict[Kind, int]
     dry_run: bool
     rows: dict[Kind, int] = field(default_factory=dict)
+    unarchived: int = 0
 
     def as_json(self) -> dict[str, Any]:
         before = {kind: format_ms(at_ms) for kind, at_ms in self.before_ms.items()}
-        return {"dry_run": self.dry_run, "before": before, "rows": dict(self.rows)}
+        return {
+            "dry_run": self.dry_run,
+            "before": before,
+            "rows": dict(self.rows),
+            "unarchived": self.unarchived,
+        }
 
     def sentences(self) -> list[str]:
-        """One line a kind."""
+        """One line a kind, and one if the archive lags behind."""
         done = "would be deleted" if self.dry_run else "deleted"
-        return [
+        said = [
             f"{rows:,} {kind} from before {format_ms(self.before_ms[kind])} {done}"
             for kind, rows in self.rows.items()
         ]
+        if self.unarchived:
+            said.append(
+                f"{self.unarchived:,} interactions more are too old and not in the archive yet, so they are kept:"
+                " run `understudy archive` first"
+            )
+        return said
 
 
 def needed(database: Database) -> Needed | None:
@@ -66,10 +81,14 @@ def apply_retention(
     before_ms: dict[Kind, int],
     *,
     dry_run: bool = False,
+    archived: Offsets | None = None,
     batch: int = BATCH,
     on_progress: OnProgress = lambda done, total: None,
 ) -> RetentionReport:
     """Delete the rows of each kind from before its time; killed anywhere and run again, it goes on.
+
+    Args:
+        archived: the offsets that the archive has reached, where there is one: no interaction from there on goes.
 
     Raises:
         RefusedError: an open release still needs rows from before that time; nothing was deleted.
@@ -77,14 +96,17 @@ def apply_retention(
     _refuse_what_is_needed(database, before_ms)
     report = RetentionReport(before_ms, dry_run)
     for kind, until_ms in before_ms.items():
+        only = archived if kind == "interactions" else None
         with database.read() as connection:
-            found = count_older(connection, kind, until_ms)
+            found = count_older(connection, kind, until_ms, only)
+            if only is not None:
+                report.unarchived = count_older(connection, kind, until_ms) - found
         report.rows[kind] = found if dry_run else 0
         while report.rows[kind] < found:
             _refuse_what_is_needed(database, before_ms)  # a release may have begun meanwhile
             # A small transaction: the reader waits for one of them, not for all.
             with database.begin() as connection:
-                removed = remove_older(connection, kind, until_ms, batch)
+                removed = remove_older(connection, kind, until_ms, batch, only)
             if not removed:  # somebody else was quicker
                 break
             report.rows[kind] += removed

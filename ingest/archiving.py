@@ -53,6 +53,17 @@ def archive_new(
     return Archived(events, commits)
 
 
+def archived_offsets(
+    database: Database, archive: RawArchive, topics: Iterable[str]
+) -> dict[TopicPartition, int]:
+    """The offset that the archive has reached in each partition that has been read.
+
+    Raises:
+        DependencyError: the database or the archive could not be read.
+    """
+    return {where: archive.reached(where) for where, _ in _accounts(database, topics)}
+
+
 def _accounts(database: Database, topics: Iterable[str]) -> Iterator[tuple[TopicPartition, Progress]]:
     for topic in topics:
         with database.read() as connection:

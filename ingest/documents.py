@@ -10,11 +10,13 @@ from __future__ import annotations
 from bisect import insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
+import msgspec
+
 from core.clock import DAY, HOUR, MINUTE
-from core.events import WATCHED_BY
+from core.events import WATCHED_BY, Interaction
 from storage.interactions import LoggedInteraction
 from storage.serving_store import Document
 
@@ -32,10 +34,11 @@ UNFINISHED_VIDEOS: Final = 50
 PROGRESS_BY: Final = frozenset({"progress", "complete"})
 
 Entry = list[Any]  # [video_id, occurred_ms, value or None], as it stands in the document
+# The id breaks ties, so that the order does not depend on how the rows came in batches.
+_age = itemgetter(1, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileChange:
+class ProfileChange(msgspec.Struct, frozen=True):
     """A profile as it is now, and as it was when the viewer's newest session began, if that is among the rows."""
 
     profile: Document
@@ -64,9 +67,9 @@ def profile_changes(
     return {user_id: change for user_id, change in changed.items() if change is not None}
 
 
-def trending_key(row: LoggedInteraction) -> str:
-    """The window a row is counted in: the minute of its receipt, one document for each partition."""
-    return f"{row.interaction.received_ms // MINUTE:010d}:{row.topic}:{row.partition}"
+def trending_key(minute: int, topic: str, partition: int) -> str:
+    """The key of a window: the minute of receipt, one document for each partition."""
+    return f"{minute:010d}:{topic}:{partition}"
 
 
 def trending_expires_ms(key: str) -> int:
@@ -74,31 +77,38 @@ def trending_expires_ms(key: str) -> int:
     return (int(key.partition(":")[0]) + 1) * MINUTE + TRENDING_KEPT_MS
 
 
-def trends(row: LoggedInteraction) -> bool:
-    """Whether a row counts for what is watched right now."""
-    event = row.interaction
-    return _fresh(row) and event.video_id is not None and event.event_type in TRENDING_BY
+def trending_rows(rows: Iterable[LoggedInteraction]) -> dict[str, list[LoggedInteraction]]:
+    """The rows that count for what is watched right now, by the key of the window they are counted in."""
+    by_window: defaultdict[tuple[int, str, int], list[LoggedInteraction]] = defaultdict(list)
+    for row in rows:
+        event = row.interaction
+        if event.event_type in TRENDING_BY and event.video_id is not None and _fresh(event):
+            by_window[event.received_ms // MINUTE, row.topic, row.partition].append(row)
+    return {trending_key(*window): mine for window, mine in by_window.items()}
 
 
-def trending_after(before: Mapping[str, Document], rows: Iterable[LoggedInteraction]) -> dict[str, Document]:
-    """The trending windows that change, by key; rows as for `profiles_after`."""
-    after: dict[str, Document] = {}
-    for row in filter(trends, rows):
-        key = trending_key(row)
-        window = after.get(key) or before.get(key) or {"counts": {}, "offset": -1}
-        if row.offset <= window["offset"]:
-            continue
-        if key not in after:
-            window = {"counts": dict(window["counts"]), "offset": window["offset"]}
-            after[key] = window
-        video_id = row.interaction.video_id
-        window["counts"][video_id] = window["counts"].get(video_id, 0) + 1
-        window["offset"] = row.offset
-    return after
+def trending_after(
+    before: Mapping[str, Document], by_window: Mapping[str, Iterable[LoggedInteraction]]
+) -> dict[str, Document]:
+    """The trending windows that change, by key; rows as from `trending_rows`, in log order."""
+    windows = {key: _window(before.get(key), rows) for key, rows in by_window.items()}
+    return {key: window for key, window in windows.items() if window is not None}
 
 
-def _fresh(row: LoggedInteraction) -> bool:
-    return row.interaction.received_ms - row.interaction.occurred_ms < TRENDING_FRESH_MS
+def _window(before: Document | None, rows: Iterable[LoggedInteraction]) -> Document | None:
+    """The window, None if no row is new to it."""
+    counts: dict[str, int] = dict(before["counts"]) if before else {}
+    reached = offset = before["offset"] if before else -1
+    for row in rows:
+        if row.offset > offset:
+            offset = row.offset
+            video_id = str(row.interaction.video_id)
+            counts[video_id] = counts.get(video_id, 0) + 1
+    return {"counts": counts, "offset": offset} if offset > reached else None
+
+
+def _fresh(event: Interaction) -> bool:
+    return event.received_ms - event.occurred_ms < TRENDING_FRESH_MS
 
 
 def _change(before: Document | None, rows: list[LoggedInteraction]) -> ProfileChange | None:
@@ -112,24 +122,25 @@ def _change(before: Document | None, rows: list[LoggedInteraction]) -> ProfileCh
 def _profile(before: Document | None, rows: list[LoggedInteraction]) -> tuple[Document | None, int | None]:
     """The profile, None if no row is new to it; and the place of the row with which the newest session began."""
     offsets: dict[str, int] = dict(before["offsets"]) if before else {}
-    watched: dict[str, Entry] = {entry[0]: entry for entry in before["watched"]} if before else {}
+    watched: list[Entry] = list(before["watched"]) if before else []
     unfinished: list[Entry] = before.get("unfinished", []) if before else []
     session_ms: int = before.get("session_ms", 0) if before else 0
     changed, began = False, None
     for number, row in enumerate(rows):
-        place = f"{row.topic}:{row.partition}"
+        event, place = row.interaction, f"{row.topic}:{row.partition}"
         if row.offset <= offsets.get(place, -1):
             continue
         changed = True
         offsets[place] = row.offset
-        if row.interaction.event_type in PROGRESS_BY:
-            unfinished = _left_off(unfinished, watched, row)
-        _watch(watched, row)
-        if row.interaction.received_ms - session_ms >= SESSION_MS and _fresh(row):
-            session_ms, began = row.interaction.received_ms, number
+        known = _of_video(watched, event)
+        if event.event_type in PROGRESS_BY and (known is None or known[1] <= event.occurred_ms):
+            unfinished = _left_off(unfinished, event)
+        _watch(watched, known, event)
+        if event.received_ms - session_ms >= SESSION_MS and _fresh(event):
+            session_ms, began = event.received_ms, number
     if not changed:
         return None, None
-    profile: Document = {"watched": sorted(watched.values(), key=_age), "offsets": offsets}
+    profile: Document = {"watched": watched, "offsets": offsets}
     if unfinished:
         profile["unfinished"] = unfinished
     if session_ms:
@@ -137,32 +148,38 @@ def _profile(before: Document | None, rows: list[LoggedInteraction]) -> tuple[Do
     return profile, began
 
 
-def _left_off(unfinished: list[Entry], watched: Mapping[str, Entry], row: LoggedInteraction) -> list[Entry]:
+def _of_video(watched: list[Entry], event: Interaction) -> Entry | None:
+    """What is known of the event's video; looked for from the newest on, which events are mostly about."""
+    for entry in reversed(watched):
+        if entry[0] == event.video_id:
+            return entry
+    return None
+
+
+def _left_off(unfinished: list[Entry], event: Interaction) -> list[Entry]:
     """Where the viewer left off: the newest progress, as a percentage, of each video that is not finished."""
-    event = row.interaction
-    video_id = str(event.video_id)
-    if video_id in watched and event.occurred_ms < watched[video_id][1]:
-        return unfinished  # something newer of this video is known
     percentage = 100 if event.event_type == "complete" else event.details.get("watch_percentage")
     if percentage is None:
         return unfinished
-    others = [entry for entry in unfinished if entry[0] != video_id]
+    others = [entry for entry in unfinished if entry[0] != event.video_id]
     if percentage < FINISHED_PERCENTAGE:
-        insort(others, [video_id, event.occurred_ms, percentage], key=_age)
+        insort(others, [event.video_id, event.occurred_ms, percentage], key=_age)
     return others[-UNFINISHED_VIDEOS:]
 
 
-def _watch(watched: dict[str, Entry], row: LoggedInteraction) -> None:
-    """One entry a video: the newest time, and the newest value there is."""
-    event = row.interaction
-    video_id = str(event.video_id)
-    newer: Entry = [video_id, event.occurred_ms, _value(event.details)]
-    older = watched.get(video_id, newer)
-    if event.occurred_ms < older[1]:
-        newer, older = older, newer
-    watched[video_id] = [video_id, newer[1], older[2] if newer[2] is None else newer[2]]
+def _watch(watched: list[Entry], known: Entry | None, event: Interaction) -> None:
+    """One entry a video, the oldest first: the newest time, and the newest value there is."""
+    newer: Entry = [event.video_id, event.occurred_ms, _value(event.details)]
+    if known is not None:
+        watched.remove(known)
+        older = known
+        if newer[1] < older[1]:
+            newer, older = older, newer
+        if newer[2] is None:
+            newer = [newer[0], newer[1], older[2]]
+    insort(watched, newer, key=_age)
     if len(watched) > PROFILE_VIDEOS:
-        del watched[min(watched.values(), key=_age)[0]]
+        del watched[0]
 
 
 def _value(details: Mapping[str, Any]) -> float | None:
@@ -170,8 +187,3 @@ def _value(details: Mapping[str, Any]) -> float | None:
     if "rating" in details:
         return float(details["rating"])
     return details["watch_percentage"] / 100 if "watch_percentage" in details else None
-
-
-def _age(entry: Entry) -> tuple[int, str]:
-    # The id breaks ties, so that the order does not depend on how the rows came in batches.
-    return entry[1], entry[0]

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ingest.documents import (
-    profile_changes,
-    trending_after,
-    trending_expires_ms,
-    trending_key,
-    trends,
-)
+from ingest.documents import profile_changes, trending_after, trending_expires_ms, trending_rows
 from ingest.session_documents import EMPTY_SHELF, Shelf, session_documents
 from storage.interactions import LoggedInteraction
 from storage.serving_store import (
@@ -30,6 +24,7 @@ def follow(
 
     Raises:
         DependencyError: some documents may be written and others not; the same call again makes it whole.
+        ConflictError: the same, because another reader wrote one of them in between.
     """
     _follow_profiles(store, rows, now_ms, shelf)
     _follow_trending(store, rows, now_ms)
@@ -41,20 +36,22 @@ def _follow_profiles(
     viewers = {row.interaction.user_id for row in rows}
     if not viewers:
         return
-    changes = profile_changes(store.get_many(USER_REALTIME_PROFILE, viewers), rows)
+    before, versions = store.get_versions(USER_REALTIME_PROFILE, viewers)
+    changes = profile_changes(before, rows)
     # Sessions first: after a crash in between the profile still says that theirs is to be written.
     for expires_ms, sessions in session_documents(changes, shelf, now_ms).items():
         store.put_many(RECOMMENDATION_REALTIME, sessions, expires_ms)
-    store.put_many(USER_REALTIME_PROFILE, {user_id: c.profile for user_id, c in changes.items()})
+    profiles = {user_id: change.profile for user_id, change in changes.items()}
+    store.replace_many(USER_REALTIME_PROFILE, profiles, versions)
 
 
 def _follow_trending(store: ServingStore, rows: Sequence[LoggedInteraction], now_ms: int) -> None:
-    current = [row for row in rows if trends(row) and trending_expires_ms(trending_key(row)) > now_ms]
+    current = {key: mine for key, mine in trending_rows(rows).items() if trending_expires_ms(key) > now_ms}
     if not current:
         return
-    before = store.get_many(TRENDING_REALTIME, {trending_key(row) for row in current})
+    before, versions = store.get_versions(TRENDING_REALTIME, current)
     by_expiry: defaultdict[int, dict[str, Document]] = defaultdict(dict)
     for key, window in trending_after(before, current).items():
         by_expiry[trending_expires_ms(key)][key] = window
     for expires_ms, windows in by_expiry.items():
-        store.put_many(TRENDING_REALTIME, windows, expires_ms)
+        store.replace_many(TRENDING_REALTIME, windows, versions, expires_ms)

@@ -24,13 +24,14 @@ class Stored:
 
     `rows` and `exposures` are those stored under exactly the batch's offsets, now or by an earlier delivery of
     the same records: what the documents have to follow. `counted` is what is new in the account by (topic, fate);
-    `skipped` the offsets by topic that the log did not give us.
+    `skipped` the offsets by topic that the log did not give us; `accounts` are those of the batch's partitions.
     """
 
     rows: list[LoggedInteraction]
     exposures: list[LoggedExposure]
     counted: Counter[tuple[str, Fate]]
     skipped: Counter[str]
+    accounts: Mapping[TopicPartition, Progress]
 
 
 def store_batch(database: Database, batch: Batch) -> Stored:
@@ -55,7 +56,7 @@ def store_batch(database: Database, batch: Batch) -> Stored:
         shown = {LogPosition(row.topic, row.partition, row.offset) for row in batch.exposures}
         shown_now = exposure_positions(connection, shown)
         after = advance_progress(connection, _deltas(batch, rows, shown, shown_now))
-    return Stored(rows, exposures, _counted(before, after), _skipped(before, after))
+    return Stored(rows, exposures, _counted(before, after), _skipped(before, after), after)
 
 
 def _beyond(accounts: Mapping[TopicPartition, Progress], rows: list[R]) -> list[R]:

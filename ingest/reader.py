@@ -16,6 +16,7 @@ from typing import TypeVar
 from core.clock import Clock
 from core.errors import UnderstudyError
 from ingest.following import follow
+from ingest.forgotten import drop_forgotten
 from ingest.lag import Lag, measure_lag
 from ingest.limits import DeadLetterLimit
 from ingest.metrics import ReaderMetrics
@@ -118,6 +119,7 @@ class Reader:
         for topic, count in (+stored.skipped).items():
             _log.error("%d offsets of topic %s were gone before they were read", count, topic)
         self._insist("documents", lambda: self.follow(stored.rows, stored.exposures))
+        self._insist("documents", lambda: drop_forgotten(self._database, self._serving_store, stored))
         self._insist("commit", lambda: self._commit(consumer, batch))
         self.metrics.batch_seconds.observe(time.perf_counter() - started)
 

@@ -99,7 +99,7 @@ def open_database(url: str) -> Database:
 def _checked(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise InvalidSettingError("UNDERSTUDY_DATABASE_URL: not a database URL") from None
     backend = parsed.get_backend_name()
     if parsed.drivername not in {backend, _DRIVERS.get(backend)} or backend not in _DRIVERS:

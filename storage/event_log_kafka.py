@@ -14,6 +14,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka import TopicPartition as KafkaPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import (
+    AuthorizationError,
     CommitFailedError,
     FencedInstanceIdError,
     KafkaError,
@@ -22,17 +23,21 @@ from kafka.errors import (
     OffsetOutOfRangeError,
     RebalanceInProgressError,
     RecordListTooLargeError,
+    SaslAuthenticationFailedError,
     TopicAlreadyExistsError,
+    UnsupportedSaslMechanismError,
 )
 from kafka.structs import MemberState, OffsetAndMetadata
 
-from core.errors import DependencyError, InvalidInputError, InvalidSettingError
+from core.errors import AccessDeniedError, DependencyError, InvalidInputError, InvalidSettingError
 from storage.event_log import CommitRefusedError, Message, Positions, Record, TopicPartition
+from storage.kafka_sign_in import refusal
 
 _log = logging.getLogger(__name__)
 
 _TIME_OF_RECEIPT: Final = {"message.timestamp.type": "LogAppendTime"}
 _LOST = (CommitFailedError, RebalanceInProgressError, FencedInstanceIdError)
+_DENIED = (AuthorizationError, SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
@@ -67,6 +72,7 @@ class KafkaEventLog:
 
         Raises:
             DependencyError: some may have been stored, some not.
+            AccessDeniedError: the brokers do not take our user, password or certificates.
             InvalidInputError: the broker takes no message of this size.
         """
         if not messages:
@@ -126,6 +132,7 @@ class KafkaEventLog:
     def _administrator(self) -> Any:
         with self._lock:
             if self._admin is None:
+                self._check_access()
                 self._admin = KafkaAdminClient(
                     bootstrap_servers=self._servers,
                     request_timeout_ms=self._timeout_ms,
@@ -134,6 +141,10 @@ class KafkaEventLog:
                     **self._options,
                 )
             return self._admin
+
+    def _check_access(self) -> None:
+        if why := refusal(self._servers, self._options, self._timeout_ms / 1000):
+            raise AccessDeniedError(f"Kafka at {','.join(self._servers)} does not let us in: {why}")
 
     def _make_topics(self, topics: Sequence[str]) -> None:
         absent = [topic for topic in topics if topic not in self._known]
@@ -288,6 +299,8 @@ def _translated(servers: str) -> Iterator[None]:
         raise _NoPositionError(dict(error.args[0])) from error
     except _TOO_LARGE as error:
         raise InvalidInputError(f"Kafka at {servers}: {error}") from error
+    except _DENIED as error:
+        raise AccessDeniedError(f"Kafka at {servers} does not let us in: {error}") from error
     except (KafkaError, OSError) as error:
         raise DependencyError(f"Kafka at {servers}: {error}") from error
 

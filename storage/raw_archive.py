@@ -116,7 +116,7 @@ def open_raw_archive(folder: Path) -> Iterator[RawArchive]:
     Raises:
         RefusedError: another process has it.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)  # from now on retention asks it
     handle = os.open(folder.with_name(f"{folder.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

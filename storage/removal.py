@@ -8,11 +8,24 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    delete,
+    false,
+    func,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
 
 from storage.event_log import LogPosition, TopicPartition
 from storage.exposures import exposure_positions
@@ -20,8 +33,10 @@ from storage.progress import count_removed, progress_of
 from storage.tables import dead_letters, exposures, interactions
 
 Kind = Literal["interactions", "exposures"]
+Offsets = Mapping[TopicPartition, int]
 
 FORGOTTEN: Final = "forgotten"
+_AT_ONCE: Final = 1_000
 _TABLES: Final[dict[Kind, tuple[Table, Any]]] = {
     "interactions": (interactions, interactions.c.received_ms),
     "exposures": (exposures, exposures.c.served_ms),
@@ -37,21 +52,35 @@ class ViewerRows:
     dead_letters: int = 0
 
 
-def count_older(connection: Connection, kind: Kind, before_ms: int) -> int:
-    """Rows that the server received, or served, before a time."""
+def count_older(connection: Connection, kind: Kind, before_ms: int, only: Offsets | None = None) -> int:
+    """Rows that the server received, or served, before a time; `only` those below these offsets."""
     table, time = _TABLES[kind]
-    return connection.execute(select(func.count()).select_from(table).where(time < before_ms)).scalar_one()
+    query = select(func.count()).select_from(table).where(time < before_ms, _below(table, only))
+    return connection.execute(query).scalar_one()
 
 
-def remove_older(connection: Connection, kind: Kind, before_ms: int, limit: int) -> int:
-    """Delete at most `limit` rows (up to 30,000) from before a time, the oldest first; how many."""
+def remove_older(
+    connection: Connection, kind: Kind, before_ms: int, limit: int, only: Offsets | None = None
+) -> int:
+    """Delete at most `limit` rows (up to 30,000) of `count_older`, the oldest first; how many."""
     table, time = _TABLES[kind]
     t = table.c
     oldest = connection.execute(
-        select(t.row_id).where(time < before_ms).order_by(time).limit(limit)
+        select(t.row_id).where(time < before_ms, _below(table, only)).order_by(time).limit(limit)
     ).scalars()
     (removed,) = _remove(connection, (table, t.row_id.in_(oldest.all())))
     return removed
+
+
+def _below(table: Table, offsets: Offsets | None) -> ColumnElement[bool]:
+    if offsets is None:
+        return true()
+    t = table.c
+    parts = [
+        and_(t.topic == topic, t.partition == partition, t.offset < offset)
+        for (topic, partition), offset in offsets.items()
+    ]
+    return or_(false(), *parts)
 
 
 def count_of_viewer(connection: Connection, user_id: str) -> ViewerRows:
@@ -62,6 +91,18 @@ def count_of_viewer(connection: Connection, user_id: str) -> ViewerRows:
         return connection.execute(query).scalar_one()
 
     return ViewerRows(count(interactions), count(exposures), len(_letters_of(connection, user_id)))
+
+
+def viewers_without_rows(connection: Connection, user_ids: Iterable[str]) -> list[str]:
+    """Those of whom there is neither an interaction nor an exposure."""
+    left = sorted(user_ids)
+    for table in (interactions, exposures):
+        known: set[str] = set()
+        for first in range(0, len(left), _AT_ONCE):
+            asked = table.c.user_id.in_(left[first : first + _AT_ONCE])
+            known.update(connection.execute(select(table.c.user_id).where(asked).distinct()).scalars())
+        left = [user_id for user_id in left if user_id not in known]
+    return left
 
 
 def remove_viewer(connection: Connection, user_id: str) -> ViewerRows:

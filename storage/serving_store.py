@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 Document = dict[str, Any]
+Versions = Mapping[
+    str, Any
+]  # by key, what tells a document from every other that stands under its key in time
 PAGE = 1_000  # documents read at once
 
 VIDEO_CATALOG = "video_catalog"
@@ -42,6 +45,24 @@ class ServingStore(Protocol):
         self, collection: str, documents: Mapping[str, Document], expires_ms: int | None = None
     ) -> None:
         """Insert or replace; all of them expire at `expires_ms`, or never."""
+        ...
+
+    def get_versions(self, collection: str, keys: Iterable[str]) -> tuple[dict[str, Document], Versions]:
+        """As `get_many`, and the versions of what is found, for who wants to replace it."""
+        ...
+
+    def replace_many(
+        self,
+        collection: str,
+        documents: Mapping[str, Document],
+        versions: Versions,
+        expires_ms: int | None = None,
+    ) -> None:
+        """As `put_many`, where what stands there still is what `get_versions` found, or found not to be there.
+
+        Raises:
+            ConflictError: somebody else has put one since; some of the others may be written.
+        """
         ...
 
     def scan(

@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from pymongo import ASCENDING, MongoClient, ReplaceOne
-from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
+from pymongo.errors import BulkWriteError, ConfigurationError, InvalidURI, PyMongoError
 
 from core.clock import Clock
-from core.errors import DependencyError, InvalidSettingError
-from storage.serving_store import LAST, Document
+from core.errors import ConflictError, DependencyError, InvalidSettingError
+from core.ids import new_id
+from storage.serving_store import LAST, Document, Versions
 
 _DATABASE: Final = "understudy"
 _BATCH: Final = 1_000
+_DUPLICATE_KEY: Final = 11_000
 
 
 class MongoServingStore:
@@ -38,27 +40,62 @@ class MongoServingStore:
             )
             self._database = self._client.get_default_database(_DATABASE)
         except (ConfigurationError, InvalidURI, ValueError) as error:
-            raise InvalidSettingError(f"UNDERSTUDY_MONGODB_URL: {type(error).__name__}") from None
+            raise InvalidSettingError(
+                f"UNDERSTUDY_MONGODB_URL: not a MongoDB URL ({type(error).__name__})"
+            ) from None
+        except OSError as error:  # a file of certificates that the URL names
+            raise InvalidSettingError(f"UNDERSTUDY_MONGODB_URL: {error}") from None
 
     def get(self, collection: str, key: str) -> Document | None:
         return self.get_many(collection, [key]).get(key)
 
     def get_many(self, collection: str, keys: Iterable[str]) -> dict[str, Document]:
-        wanted = list(keys)
-        found: dict[str, Document] = {}
+        return {row["_id"]: row["document"] for row in self._found(collection, keys)}
+
+    def get_versions(self, collection: str, keys: Iterable[str]) -> tuple[dict[str, Document], Versions]:
+        rows = list(self._found(collection, keys))
+        documents = {row["_id"]: row["document"] for row in rows}
+        return documents, {row["_id"]: row.get("version") for row in rows}
+
+    def _found(self, collection: str, keys: Iterable[str]) -> Iterator[dict[str, Any]]:
         with self._translated():
-            for batch in _batches(wanted):
-                cursor = self._database[collection].find({"_id": {"$in": batch}, **self._alive()})
-                found.update((row["_id"], row["document"]) for row in cursor)
-        return found
+            for batch in _batches(list(keys)):
+                yield from self._database[collection].find({"_id": {"$in": batch}, **self._alive()})
 
     def put_many(
         self, collection: str, documents: Mapping[str, Document], expires_ms: int | None = None
     ) -> None:
-        replacements = [
-            ReplaceOne({"_id": key}, {"_id": key, "document": body, "expires_ms": expires_ms}, upsert=True)
-            for key, body in documents.items()
-        ]
+        self._write(
+            collection,
+            [
+                ReplaceOne({"_id": key}, _row(key, body, expires_ms), upsert=True)
+                for key, body in documents.items()
+            ],
+            expires_ms,
+        )
+
+    def replace_many(
+        self,
+        collection: str,
+        documents: Mapping[str, Document],
+        versions: Versions,
+        expires_ms: int | None = None,
+    ) -> None:
+        replacements, version = [], new_id()
+        for key, body in documents.items():
+            row = {**_row(key, body, expires_ms), "version": version}
+            # What has another version is not found, and its key cannot be inserted a second time.
+            replacements.append(ReplaceOne({"_id": key, "version": versions.get(key)}, row, upsert=True))
+        try:
+            self._write(collection, replacements, expires_ms)
+        except DependencyError as error:
+            if _conflicts(error.__cause__):
+                raise ConflictError(f"{collection}: somebody else has put a document meanwhile") from error
+            raise
+
+    def _write(
+        self, collection: str, replacements: list[ReplaceOne[Document]], expires_ms: int | None
+    ) -> None:
         with self._translated():
             if expires_ms is not None:
                 self._remove_expired(collection)
@@ -96,9 +133,21 @@ class MongoServingStore:
         try:
             yield
         except PyMongoError as error:
-            raise DependencyError(f"MongoDB: {str(error)[:300]}") from error
+            # What stands after it are the driver's settings and its picture of the servers.
+            what = str(error).split(" (configured timeouts")[0].split(", Timeout: ")[0]
+            raise DependencyError(f"MongoDB: {what[:300]}") from error
 
 
 def _batches(rows: list[Any]) -> Iterator[list[Any]]:
     for start in range(0, len(rows), _BATCH):
         yield rows[start : start + _BATCH]
+
+
+def _row(key: str, body: Document, expires_ms: int | None) -> dict[str, Any]:
+    return {"_id": key, "document": body, "expires_ms": expires_ms}
+
+
+def _conflicts(error: BaseException | None) -> bool:
+    if not isinstance(error, BulkWriteError):
+        return False
+    return all(one["code"] == _DUPLICATE_KEY for one in error.details["writeErrors"])

@@ -12,7 +12,7 @@ from typing import Any
 from core.clock import Clock, ManualClock
 from core.events import TOPIC_INTERACTIONS
 from core.metrics import new_registry
-from ingest.documents import profiles_after, trending_after
+from ingest.documents import profiles_after, trending_after, trending_rows
 from ingest.metrics import ReaderMetrics
 from ingest.reader import Reader
 from ingest.session_documents import EMPTY_SHELF
@@ -23,7 +23,7 @@ from storage.event_log_sqlite import SqliteEventLog
 from storage.interactions import LoggedInteraction, stored_under
 from storage.migrate import migrate
 from storage.progress import accounted_offsets
-from storage.serving_store import TRENDING_REALTIME, USER_REALTIME_PROFILE, Document, ServingStore
+from storage.serving_store import TRENDING_REALTIME, USER_REALTIME_PROFILE, Document, ServingStore, Versions
 from storage.serving_store_sqlite import SqliteServingStore
 from tests.ingest_support import NOW, MemoryServingStore
 
@@ -88,7 +88,7 @@ class Platform:
         """The documents say exactly what applying every stored row once says."""
         rows = self.rows()
         assert self.profiles() == profiles_after({}, rows)
-        assert self.trending() == trending_after({}, rows)
+        assert self.trending() == trending_after({}, trending_rows(rows))
 
 
 def reader_kinds(settings: IngestSettings | None) -> Mapping[str, str]:
@@ -164,6 +164,19 @@ class FaultyServingStore(MemoryServingStore):
     ) -> None:
         self._fault(collection)
         self._inner.put_many(collection, documents, expires_ms)
+
+    def get_versions(self, collection: str, keys: Iterable[str]) -> tuple[dict[str, Document], Versions]:
+        return self._inner.get_versions(collection, keys)
+
+    def replace_many(
+        self,
+        collection: str,
+        documents: Mapping[str, Document],
+        versions: Versions,
+        expires_ms: int | None = None,
+    ) -> None:
+        self._fault(collection)
+        self._inner.replace_many(collection, documents, versions, expires_ms)
 
 
 class FaultyEventLog:

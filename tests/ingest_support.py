@@ -9,7 +9,7 @@ from core.events import TOPIC_INTERACTIONS, Interaction, encode_event
 from core.exposures import Exposure
 from storage.event_log import Message
 from storage.interactions import LoggedInteraction
-from storage.serving_store import LAST, Document
+from storage.serving_store import LAST, Document, Versions
 
 NOW = 1_800_000_000_000
 
@@ -78,6 +78,19 @@ class MemoryServingStore:
     ) -> None:
         self.writes += len(documents)
         self.documents.update({(collection, key): document for key, document in documents.items()})
+
+    def get_versions(self, collection: str, keys: Iterable[str]) -> tuple[dict[str, Document], Versions]:
+        return self.get_many(collection, keys), {}
+
+    def replace_many(
+        self,
+        collection: str,
+        documents: Mapping[str, Document],
+        versions: Versions,
+        expires_ms: int | None = None,
+    ) -> None:
+        """Nobody else writes here."""
+        self.put_many(collection, documents, expires_ms)
 
     def scan(
         self, collection: str, first_key: str = "", limit: int = 1_000, before: str = LAST

@@ -47,13 +47,19 @@ advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://127.0.0.1:{secure}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
 ssl.keystore.type=PEM
 ssl.keystore.location={folder}/keystore.pem
-sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
 listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
 user_{user}="{password}";
 listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=\
 org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
 """
-_SCRAM = f"SCRAM-SHA-256=[name={KAFKA_USER},password={KAFKA_PASSWORD}]"
+_SCRAM = [
+    part
+    for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
+    for part in ("--add-scram", f"{mechanism}=[name={KAFKA_USER},password={KAFKA_PASSWORD}]")
+]
 
 
 class MissingServerError(Exception):
@@ -162,7 +168,7 @@ def kafka_server() -> Iterator[Server]:
         where = {"port": port, "controller": controller, "secure": secure, "folder": folder}
         properties.write_text(_KAFKA_PROPERTIES.format(**where) + _kafka_secure(**where))
         format_ = ["kafka.tools.StorageTool", "format", "-t", "AAAAAAAAQACAAAAAAAAAAQ", "-c", str(properties)]
-        _run([*java, *format_, "--add-scram", _SCRAM], folder)
+        _run([*java, *format_, *_SCRAM], folder)
         command = [*java, "-Xmx512m", "kafka.Kafka", str(properties)]
         yield from _running(Server(command, folder, port, lambda: _kafka_answers(port), secure))
 

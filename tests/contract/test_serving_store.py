@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.clock import HOUR, ManualClock
-from core.errors import DependencyError
+from core.errors import ConflictError, DependencyError
 from storage.serving_store import TRENDING_REALTIME, USER_REALTIME_PROFILE, ServingStore
 from storage.serving_store_mongo import MongoServingStore
 from storage.serving_store_sqlite import SqliteServingStore
@@ -54,10 +54,46 @@ def test_what_is_not_there_is_none(store: ServingStore) -> None:
     assert store.get_many(USER_REALTIME_PROFILE, []) == {}
 
 
+def test_many_documents_come_at_once_whatever_their_keys_are(store: ServingStore) -> None:
+    keys = ['"', "'", "\\", "a b", "é🎬", "1", "null", "u/1:2", *(f"k{n}" for n in range(1_500))]
+    store.put_many(USER_REALTIME_PROFILE, {key: {"n": n} for n, key in enumerate(keys)})
+    asked = [*keys, "absent", keys[0]]
+    assert store.get_many(USER_REALTIME_PROFILE, asked) == {key: {"n": n} for n, key in enumerate(keys)}
+    assert store.get_many(TRENDING_REALTIME, asked) == {}
+
+
 def test_a_put_replaces_the_whole_document(store: ServingStore) -> None:
     store.put_many(USER_REALTIME_PROFILE, {"u1": {"a": 1, "b": 2}})
     store.put_many(USER_REALTIME_PROFILE, {"u1": {"b": 3}})
     assert store.get(USER_REALTIME_PROFILE, "u1") == {"b": 3}
+
+
+def test_what_somebody_else_has_put_meanwhile_is_not_replaced(store: ServingStore) -> None:
+    store.put_many(USER_REALTIME_PROFILE, {"old": {"n": 0}, "mine": {"n": 0}})
+    keys = ["old", "mine", "new", "newer"]
+    documents, found = store.get_versions(USER_REALTIME_PROFILE, keys)
+    assert documents == {"old": {"n": 0}, "mine": {"n": 0}}
+    for key in ("old", "newer"):
+        _, theirs = store.get_versions(USER_REALTIME_PROFILE, [key])
+        store.replace_many(USER_REALTIME_PROFILE, {key: {"n": 1}}, theirs)
+        with pytest.raises(ConflictError) as refused:
+            store.replace_many(USER_REALTIME_PROFILE, {key: {"n": 2}}, found)
+        assert refused.value.retriable
+        assert store.get(USER_REALTIME_PROFILE, key) == {"n": 1}
+    store.replace_many(USER_REALTIME_PROFILE, {"mine": {"n": 2}, "new": {"n": 2}}, found)
+    _, again = store.get_versions(USER_REALTIME_PROFILE, keys)
+    store.replace_many(USER_REALTIME_PROFILE, {key: {"n": 3} for key in keys}, again)
+    assert store.get_many(USER_REALTIME_PROFILE, keys) == {key: {"n": 3} for key in keys}
+
+
+def test_a_replacement_can_expire(store: ServingStore, clock: ManualClock) -> None:
+    for n in range(2):
+        _, found = store.get_versions(TRENDING_REALTIME, ["k"])
+        store.replace_many(TRENDING_REALTIME, {"k": {"n": n}}, found, clock.now_ms() + HOUR)
+        clock.move(HOUR - 1)
+        assert store.get(TRENDING_REALTIME, "k") == {"n": n}
+    clock.move(1)
+    assert store.get_versions(TRENDING_REALTIME, ["k"])[0] == {}
 
 
 def test_collections_do_not_mix(store: ServingStore) -> None:

@@ -154,7 +154,15 @@ def test_an_absent_server_is_a_dependency_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["mysql://host/db", "postgresql+asyncpg://host/db", "sqlite://", "sqlite:///:memory:", "not a url"]
+    "url",
+    [
+        "mysql://host/db",
+        "postgresql+asyncpg://host/db",
+        "postgresql://host:port/db",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "not a url",
+    ],
 )
 def test_another_driver_is_refused_by_name(url: str) -> None:
     with pytest.raises(InvalidSettingError, match="UNDERSTUDY_DATABASE_URL"):

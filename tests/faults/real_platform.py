@@ -14,7 +14,7 @@ import psycopg2
 from core.clock import SystemClock
 from core.ids import new_id
 from ingest.audit import AuditReport, audit
-from ingest.documents import profiles_after, trending_after
+from ingest.documents import profiles_after, trending_after, trending_rows
 from ingest.lag import measure_lag
 from ingest.reader import Reader
 from ingest.settings import IngestSettings
@@ -96,7 +96,7 @@ class RealPlatform(Platform):
         assert sorted(row.event_id for row in rows) == sorted(f"e{number}" for number in numbers)
         assert sum(part.account.dead for part in report.partitions) == dead
         assert self.profiles() == profiles_after({}, rows)
-        assert self.trending() == trending_after({}, rows)
+        assert self.trending() == trending_after({}, trending_rows(rows))
 
 
 @contextmanager

@@ -17,7 +17,13 @@ from ingest.audit import audit
 from storage import releases as store
 from storage.bundles import Manifest, publish, staging_folder
 from storage.event_log import Message
-from storage.serving_store import OF_VIEWERS, RECENTLY_SHOWN, VIDEO_CATALOG, keys_of_viewer
+from storage.serving_store import (
+    OF_VIEWERS,
+    RECENTLY_SHOWN,
+    USER_REALTIME_PROFILE,
+    VIDEO_CATALOG,
+    keys_of_viewer,
+)
 from tests.ingest_platform import FaultyServingStore, Platform, fails, platform
 from tests.ingest_support import NOW, event, exposure, message, messages
 from understudy.forgetting import Forgotten, forget
@@ -107,6 +113,28 @@ def test_a_reader_that_reads_everything_again_stores_nothing_of_the_viewer(here:
     assert "u3" not in {row.interaction.user_id for row in here.rows()} | here.profiles().keys()
     assert not any(keys_of_viewer(here.serving_store, name, "u3") for name in OF_VIEWERS)
     assert keys_of_viewer(here.serving_store, RECENTLY_SHOWN, "u4")
+    assert audit(here.database, here.log).clean
+
+
+@pytest.mark.parametrize("collection", [USER_REALTIME_PROFILE, RECENTLY_SHOWN])
+def test_a_reader_in_the_middle_of_a_batch_leaves_no_document_of_the_viewer(
+    here: Platform, collection: str
+) -> None:
+    def forgotten_before_it_is_written(written: str) -> None:
+        if written == collection:
+            forgets(here)
+
+    store_ = FaultyServingStore(here.serving_store, forgotten_before_it_is_written)
+    store_.delete_many = here.serving_store.delete_many  # type: ignore[method-assign]
+    store_.scan = here.serving_store.scan  # type: ignore[method-assign]
+    store_.get = here.serving_store.get  # type: ignore[method-assign]
+    here.log.append(TOPIC_INTERACTIONS, messages(range(200, 240)))
+    shown = [exposure(f"more{n}", user_id=f"u{n}") for n in range(5)]
+    here.log.append(TOPIC_EXPOSURES, [Message(None, encode_exposures(shown))])
+    here.read_all(serving_store=store_)
+    assert not any(keys_of_viewer(here.serving_store, name, "u3") for name in OF_VIEWERS)
+    assert "u4" in here.profiles() and keys_of_viewer(here.serving_store, RECENTLY_SHOWN, "u4")
+    assert "u3" not in {row.interaction.user_id for row in here.rows()}
     assert audit(here.database, here.log).clean
 
 

@@ -18,6 +18,7 @@ from ingest.audit import audit
 from ingest.loading import HistoryRow, load_history
 from tests.ingest_platform import Platform, platform
 from tests.ingest_support import messages
+from tests.servers import Server
 from tests.support import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +108,33 @@ def test_a_port_that_is_taken_ends_it_with_the_name_of_the_variable(here: Platfo
     with reader_process(here.home, port) as first, reader_process(here.home, port) as second:
         wait_until(lambda: first.poll() is not None or second.poll() is not None, what="one of them ending")
     assert "UNDERSTUDY_INGEST_PORT" in (here.home / f"reader-{port}.log").read_text()
+
+
+@pytest.mark.kafka
+def test_a_password_that_kafka_does_not_take_ends_it_with_exit_code_4(
+    kafka_server: Server, tmp_path: Path
+) -> None:
+    chain = kafka_server.folder / "chain.pem"
+    if not chain.exists():
+        pytest.skip("openssl is not on PATH, so the broker speaks no TLS")
+    environment = {
+        **os.environ,
+        "UNDERSTUDY_HOME": str(tmp_path),
+        "UNDERSTUDY_INGEST_PORT": str(free_port()),
+        "UNDERSTUDY_KAFKA_SERVERS": f"127.0.0.1:{kafka_server.secure_port}",
+        "UNDERSTUDY_KAFKA_SECURITY": "SASL_SSL",
+        "UNDERSTUDY_KAFKA_USER": "understudy",
+        "UNDERSTUDY_KAFKA_PASSWORD": "hunter2",
+        "UNDERSTUDY_KAFKA_CA_FILE": str(chain),
+    }
+    command = [sys.executable, "-m", "understudy", "ingest"]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 4, ended.stderr
+    assert "does not let us in: PLAIN as 'understudy'" in ended.stderr
+    assert "hunter2" not in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_stopped_for_a_while_and_restarted_in_the_middle_of_a_load_nothing_is_lost_or_counted_twice(

@@ -12,6 +12,8 @@ from core.errors import DependencyError, InvalidInputError
 from core.events import TOPIC_EXPOSURES, TOPIC_INTERACTIONS
 from core.exposures import encode_exposures
 from ingest.audit import audit
+from ingest.documents import profiles_after, trending_after, trending_rows
+from ingest.following import follow
 from ingest.health import reader_liveness, reader_readiness
 from ingest.lag import measure_lag
 from ingest.limits import DeadLetterLimitError
@@ -20,7 +22,7 @@ from ingest.settings import IngestSettings
 from storage.dead_letters import count_reasons, list_dead_letters
 from storage.event_log import Message
 from storage.exposures import exposures_between
-from storage.serving_store import VIDEO_CATALOG
+from storage.serving_store import USER_REALTIME_PROFILE, VIDEO_CATALOG
 from storage.videos import Video, all_videos
 from tests.ingest_platform import (
     FaultyDatabase,
@@ -31,7 +33,7 @@ from tests.ingest_platform import (
     opened,
     platform,
 )
-from tests.ingest_support import NOW, exposure, messages
+from tests.ingest_support import NOW, event, exposure, logged, messages
 
 AWAY = DependencyError("away")
 
@@ -56,6 +58,25 @@ def test_events_reach_sql_and_the_documents(here: Platform) -> None:
         counted(reader, "understudy_reader_records_total", topic=TOPIC_INTERACTIONS, result="stored") == 300
     )
     assert reader.state.lag is not None and reader.state.lag.total == 0
+
+
+def test_two_readers_of_one_viewer_lose_no_update_of_each_other(here: Platform) -> None:
+    theirs = [logged(n, event(900 + n, user_id=f"u{n}"), partition=7) for n in range(3)]
+    left = [USER_REALTIME_PROFILE]
+
+    def the_other_is_quicker(collection: str) -> None:
+        if collection in left:
+            left.clear()
+            follow(here.serving_store, theirs, here.clock.now_ms())
+
+    here.log.append(TOPIC_INTERACTIONS, messages(range(100)))
+    here.read_all(
+        IngestSettings(retry_first_ms=1),
+        serving_store=FaultyServingStore(here.serving_store, the_other_is_quicker),
+    )
+    rows = [*here.rows(), *theirs]
+    assert here.profiles() == profiles_after({}, rows)
+    assert here.trending() == trending_after({}, trending_rows(rows))
 
 
 def test_every_kind_of_record_is_accounted_for(here: Platform) -> None:

@@ -15,7 +15,9 @@ from deltalake import DeltaTable, QueryBuilder
 from core.clock import DAY, ManualClock
 from core.errors import ConflictError, RefusedError
 from core.events import TOPIC_INTERACTIONS
-from ingest.archiving import Archived, archive_new
+from deploy.retention import apply_retention
+from ingest.archiving import Archived, archive_new, archived_offsets
+from ingest.audit import audit
 from storage.event_log import Message, TopicPartition
 from storage.raw_archive import RawArchive, open_raw_archive
 from storage.removal import remove_viewer
@@ -64,6 +66,24 @@ def test_every_event_is_there_once_as_it_was_stored(here: Platform, archive: Raw
         row.interaction.received_ms for row in rows
     ]
     assert found["details"][3] == '{"rating":4}'
+
+
+def test_retention_deletes_what_is_archived_and_nothing_else(here: Platform, archive: RawArchive) -> None:
+    def retained(before_ms: int) -> tuple[int, int]:
+        offsets = archived_offsets(here.database, archive, [TOPIC_INTERACTIONS])
+        report = apply_retention(here.database, {"interactions": before_ms}, archived=offsets, batch=7)
+        return report.rows["interactions"], report.unarchived
+
+    later_ms = here.clock.now_ms() + DAY
+    stored(here, range(20))
+    assert retained(later_ms) == (0, 20)
+    assert archive_new(here.database, archive, [TOPIC_INTERACTIONS]).events == 20
+    stored(here, range(20, 50))
+    assert retained(later_ms) == (20, 30)
+    assert archive_new(here.database, archive, [TOPIC_INTERACTIONS]).events == 30
+    assert retained(later_ms) == (30, 0)
+    assert len(read_back(here.home / "archive")["offset"]) == 50
+    assert audit(here.database, here.log).clean
 
 
 def test_a_run_goes_on_where_the_last_one_ended_and_days_are_folders(

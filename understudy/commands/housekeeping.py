@@ -16,6 +16,8 @@ from understudy.wiring import load_platform, open_migrated_store
 
 if TYPE_CHECKING:
     from deploy.settings import DeploySettings
+    from storage.database import Database
+    from storage.event_log import TopicPartition
     from storage.removal import Kind
 
 
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Count what is too old; delete nothing.")
 @json_option
 def retention(days: int | None, dry_run: bool, as_json: bool) -> None:
-    """Delete interactions and exposures that are too old; exit 3 if an open release still needs them."""
+    """Delete interactions and exposures that are too old; exit 3 if an open release still needs them.
+
+    Where there is an archive, interactions go only once it has them.
+    """
     from deploy.retention import apply_retention
     from deploy.settings import DeploySettings
 
@@ -40,9 +45,11 @@ def retention(days: int | None, dry_run: bool, as_json: bool) -> None:
             "everything is kept for ever: give --older-than DAYS, or set"
             " UNDERSTUDY_DEPLOY_KEEP_INTERACTIONS_DAYS or UNDERSTUDY_DEPLOY_KEEP_EXPOSURES_DAYS"
         )
+    database = open_migrated_store(platform)
+    archived = _archived(platform, database) if "interactions" in before_ms else None
     with progress("deleting") as on_progress:
         report = apply_retention(
-            open_migrated_store(platform), before_ms, dry_run=dry_run, on_progress=on_progress
+            database, before_ms, dry_run=dry_run, archived=archived, on_progress=on_progress
         )
     show(report.as_json(), as_json, report.sentences)
 
@@ -54,6 +61,18 @@ def _kept(days: int | None, settings: DeploySettings) -> dict[Kind, int]:
         "exposures": days or settings.keep_exposures_days,
     }
     return {kind: limit for kind, limit in kept.items() if limit}
+
+
+def _archived(platform: PlatformSettings, database: Database) -> dict[TopicPartition, int] | None:
+    """How far the archive has come; None where there is none."""
+    if not platform.archive.is_dir():
+        return None
+    from ingest.archiving import archived_offsets
+    from ingest.settings import IngestSettings
+    from understudy.commands.archiving import opened_archive
+
+    with opened_archive(platform.archive) as archive:
+        return archived_offsets(database, archive, IngestSettings.load().kinds)
 
 
 @click.command()

@@ -69,3 +69,10 @@ def test_signing_in_needs_a_name_and_a_password() -> None:
     assert "hunter2" not in str(refused.value)
     with pytest.raises(InvalidSettingError, match="UNDERSTUDY_KAFKA_MECHANISM"):
         PlatformSettings.load(kafka_mechanism="GSSAPI")
+
+
+@pytest.mark.parametrize("servers", ["k", "k:abc", "k:99999", ",", "k:1,", "k:1;l:2", "a b:1", ":9092"])
+def test_kafka_servers_that_are_no_addresses_are_refused(servers: str) -> None:
+    with pytest.raises(InvalidSettingError, match=r"UNDERSTUDY_KAFKA_SERVERS.*HOST:PORT"):
+        PlatformSettings.load(kafka_servers=servers)
+    assert PlatformSettings.load(kafka_servers="k-1.x:9092, [::1]:9093").kafka_servers

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from core.clock import HOUR, MINUTE
 from core.events import Interaction
 from ingest import documents
-from ingest.documents import profiles_after, trending_after, trending_expires_ms
+from ingest.documents import profiles_after, trending_after, trending_expires_ms, trending_rows
 from ingest.following import follow
 from storage.interactions import LoggedInteraction
 from storage.serving_store import Document
@@ -117,19 +117,22 @@ def test_a_watching_trends_once_in_the_minute_it_was_received() -> None:
         logged(6, event(3, video_id="v", event_type="rating", received_ms=NOW + MINUTE, occurred_ms=NOW)),
     ]
     minute = NOW // MINUTE
-    assert trending_after({}, rows) == {
+    assert trending_after({}, trending_rows(rows)) == {
         f"{minute:010d}:user_interactions:0": {"counts": {"v": 1}, "offset": 4},
         f"{minute + 1:010d}:user_interactions:0": {"counts": {"v": 1}, "offset": 6},
     }
 
 
 def test_what_happened_long_before_it_was_received_does_not_trend() -> None:
-    assert trending_after({}, [logged(0, event(1, received_ms=NOW, occurred_ms=NOW - HOUR))]) == {}
+    assert (
+        trending_after({}, trending_rows([logged(0, event(1, received_ms=NOW, occurred_ms=NOW - HOUR))]))
+        == {}
+    )
 
 
 def test_a_window_that_is_over_a_day_old_is_not_written_again() -> None:
     row = logged(0, event(1, received_ms=NOW, occurred_ms=NOW))
-    (key,) = trending_after({}, [row])
+    (key,) = trending_after({}, trending_rows([row]))
     store = MemoryServingStore()
     follow(store, [row], trending_expires_ms(key))
     assert store.scan("trending_realtime") == []
