@@ -104,5 +104,6 @@ def allowed_rows(model: ModelBundle, request: Request, profile: Profile) -> NDAr
     )
     mask[profile.rows] = False
     hidden = request.exclude if request.context_video is None else (*request.exclude, request.context_video)
-    mask[model.catalogue.rows(hidden)] = False
+    if hidden:
+        mask[model.catalogue.rows(hidden)] = False
     return mask
