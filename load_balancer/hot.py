@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from core.accept import prefers_text
 from core.clock import Clock
 from core.errors import DependencyError, InvalidInputError
 from core.exposures import Exposure
-from core.ids import new_id
+from core.ids import new_ids
 from core.recommend_query import RecommendQuery, parse_recommend_query
 from core.traffic import Arm, TrafficPlan
 from load_balancer.answers import encode
@@ -31,6 +32,7 @@ from load_balancer.http import (
     answer,
     check_reads,
     header,
+    listed,
     read_body,
 )
 from load_balancer.metrics import BalancerMetrics
@@ -54,6 +56,7 @@ class Recommend:
     shadow: ShadowPlayer
     metrics: BalancerMetrics
     clock: Clock
+    ids: Iterator[str] = field(default_factory=new_ids)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
@@ -62,7 +65,7 @@ class Recommend:
         plan = self.plans.current
         if plan is None:
             raise ProblemError(503, "no traffic plan yet", RETRY_AFTER)
-        request_id = new_id()
+        request_id = next(self.ids)
         assigned = assign(plan, query.user_id)
         served = await self.proxy.serve(plan, assigned, query, request_id)
         if served.refusal is not None:  # a wrong request is no exposure
@@ -79,17 +82,18 @@ class Recommend:
         if served.answer is None:
             refusal = ProblemError(503, "no arm answers", RETRY_AFTER, named, request_id=request_id)
             await answer(send, 503, b"application/problem+json", refusal.body, *refusal.headers)
-        elif prefers_text(header(scope, b"accept")):
+        elif prefers_text(listed(scope, b"accept")):
             await answer(send, 200, TEXT, ",".join(served.answer.video_ids).encode(), named)
         else:
-            await answer(send, 200, JSON, encode(served.answer), named)
+            await answer(send, 200, JSON, served.answer.body, named)
 
     def _count(self, assigned: Arm, served: Served, seconds: float) -> None:
         attempt = served.assigned
-        self.metrics.served(assigned, served.arm, attempt.outcome).inc()
-        self.metrics.recommend_seconds.observe(seconds)
+        metrics = self.metrics.recommend
+        metrics.served.inc(assigned, served.arm, attempt.outcome)
+        metrics.seconds.observe(seconds)
         if attempt.latency_ms:
-            self.metrics.attempts(assigned).observe(attempt.latency_ms / 1000)
+            metrics.attempt_seconds.observe(attempt.latency_ms / 1000, assigned)
 
 
 def parse_target(scope: Scope) -> RecommendQuery:

@@ -4,11 +4,13 @@ import asyncio
 import json
 import random
 from collections.abc import MutableMapping
+from itertools import count
 from typing import Any, NamedTuple
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from core.accept import prefers_text
 from core.clock import ManualClock
 from core.events import TOPIC_EXPOSURES, TOPIC_INTERACTIONS
 from core.exposures import Exposure, decode_exposures
@@ -18,7 +20,7 @@ from load_balancer.arms import Arms
 from load_balancer.exposures import ExposureWriter
 from load_balancer.group_commit import GroupCommit
 from load_balancer.hot import Events, Recommend
-from load_balancer.http import Receive, Scope, Send
+from load_balancer.http import Receive, Scope, Send, listed
 from load_balancer.lookups import Lookups
 from load_balancer.metrics import BalancerMetrics
 from load_balancer.plans import PlanPoller
@@ -83,9 +85,9 @@ def play(
             exposures.stop(0.05 if away else 3)
 
         proxy = Proxy(arms, Deadlines(1, 2), random.Random(1))
-        shadow = ShadowPlayer(metrics, 1, random.Random(1))
+        shadow = ShadowPlayer(metrics.shadow, 1, random.Random(1))
         app = Balancer(
-            Recommend(plans, arms, proxy, exposures, shadow, metrics, clock),
+            Recommend(plans, arms, proxy, exposures, shadow, metrics, clock, map("r{}".format, count())),
             Events(commits, metrics, clock, 1.0, 1.0),
             Lookups(plans, arms, Deadlines(1, 2), metrics),
             pages,
@@ -170,6 +172,13 @@ def test_a_recommendation_and_its_exposure() -> None:
 def test_plain_text_is_ids_joined_by_commas() -> None:
     (answer,) = play(get("/recommend/u1?count=3", accept="text/plain")).answers
     assert (answer.headers["content-type"], answer.body) == ("text/plain; charset=utf-8", b"v1-0,v1-1,v1-2")
+
+
+def test_an_accept_header_on_several_lines_is_one_list() -> None:
+    lines = [(b"accept", b"application/json;q=0.1"), (b"host", b"a"), (b"accept", b"text/plain")]
+    assert prefers_text(listed({"headers": lines}, b"accept"))
+    assert not prefers_text(listed({"headers": lines[:2]}, b"accept"))
+    assert listed({"headers": []}, b"accept") == b""
 
 
 def test_testers_exposures_are_marked() -> None:
