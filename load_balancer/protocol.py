@@ -73,6 +73,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
 
     _head_timer: asyncio.TimerHandle | None = None
     _unread_timer: asyncio.TimerHandle | None = None
+    _is_last = False  # the client has closed its half
     _behind_plain: bytes | None = None  # what came while a plain request was served; None while none is
 
     def __init__(self, worker: Any) -> None:
@@ -92,7 +93,16 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
         super().connection_lost(exc)
         self._idle.stop()
 
+    def eof_received(self) -> bool:
+        """A client that will send no more may wait for the answer all the same: the connection ends after it."""
+        self._is_last = True
+        parser = self._callback_parser
+        return self._behind_plain is not None or (parser is not None and parser.is_complete)
+
     def _arm_keepalive_timer(self) -> None:
+        if self._is_last:
+            self.worker.loop.call_soon(self._keepalive_timeout)
+            return
         self._idle.set(self.worker.loop.time() + self._keepalive)
 
     def _cancel_keepalive_timer(self) -> None:
