@@ -39,6 +39,7 @@ from load_balancer.metrics import BalancerMetrics
 from load_balancer.plans import PlanPoller
 from load_balancer.proxy import Proxy, Served
 from load_balancer.shadow import ShadowPlayer
+from load_balancer.static_pages import StaticPages
 
 logger = logging.getLogger(__name__)
 
@@ -57,11 +58,13 @@ class Recommend:
     metrics: BalancerMetrics
     clock: Clock
     ids: Iterator[str] = field(default_factory=new_ids)
+    static_pages: StaticPages = field(default_factory=StaticPages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         check_reads(scope)
-        query = parse_target(scope)
+        asked = parse_target(scope)
+        query = asked if asked.after is None else self.static_pages.turned(asked)
         plan = self.plans.current
         if plan is None:
             raise ProblemError(503, "no traffic plan yet", RETRY_AFTER)
@@ -71,6 +74,8 @@ class Recommend:
         if served.refusal is not None:  # a wrong request is no exposure
             refused = served.refusal
             raise ProblemError(refused.status, str(refused), (b"x-request-id", request_id.encode()))
+        if served.answer is not None and (served.arm == "static" or query is not asked):
+            self.static_pages.remember(request_id, asked.after, query.user_id, served.answer.video_ids)
         await self._answer(scope, send, served, request_id)
         if scope["method"] == "GET":  # to HEAD nothing was shown
             self.exposures.add(exposure(plan, assigned, served, query, request_id, self.clock.now_ms()))

@@ -210,6 +210,13 @@ def test_the_static_list_when_the_arm_is_gone() -> None:
     )
 
 
+def test_the_static_list_goes_on_page_after_page() -> None:
+    pages = [get("/recommend/u1?count=2"), *(get(f"/recommend/u1?count=2&after=r{n}") for n in range(3))]
+    outcome = play(*pages, mode="close", fallback=tuple("abcde"))
+    shown = [json.loads(answer.body).get("items", []) for answer in outcome.answers]
+    assert ["".join(item["video_id"] for item in items) for items in shown] == ["ab", "cd", "e", ""]
+
+
 def test_503_when_nobody_can_answer_is_an_exposure_to_nothing() -> None:
     outcome = play(get("/recommend/u1"), mode="error500")
     (answer,) = outcome.answers
