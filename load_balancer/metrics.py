@@ -8,7 +8,7 @@ from functools import cache
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from core.traffic import TrafficPlan
-from load_balancer.tally import CountTally, TimeTally
+from load_balancer.tally import CounterTally, HistogramTally
 
 # From a cache hit on a quick machine to the deadline of a whole request.
 SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
@@ -52,20 +52,24 @@ class RecommendMetrics:
     """Of /recommend; counted by the event loop alone."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.served = CountTally(
-            registry,
+        self.served = CounterTally(
             "understudy_recommendations",
             "Answered /recommend requests; outcome is that of the assigned arm",
             ["arm_assigned", "arm_served", "outcome"],
+            registry=registry,
         )
-        self.seconds = TimeTally(
-            registry,
+        self.seconds = HistogramTally(
             "understudy_recommend_seconds",
             "Whole time of a /recommend request as the viewer sees it",
-            SECONDS,
+            buckets=SECONDS,
+            registry=registry,
         )
-        self.attempt_seconds = TimeTally(
-            registry, "understudy_upstream_seconds", "Time of the assigned arm's attempt", SECONDS, ["arm"]
+        self.attempt_seconds = HistogramTally(
+            "understudy_upstream_seconds",
+            "Time of the assigned arm's attempt",
+            ["arm"],
+            buckets=SECONDS,
+            registry=registry,
         )
 
 

@@ -19,10 +19,10 @@ from prometheus_client.utils import floatToGoString
 Labels = tuple[str, ...]
 
 
-class CountTally(Collector):
+class CounterTally(Collector):
     """A counter: `inc` takes the values of the labels."""
 
-    def __init__(self, registry: CollectorRegistry, name: str, text: str, labels: Sequence[str]) -> None:
+    def __init__(self, name: str, text: str, labels: Sequence[str], *, registry: CollectorRegistry) -> None:
         self._name, self._text, self._labels = name, text, labels
         self._counts: defaultdict[Labels, int] = defaultdict(int)
         registry.register(self)
@@ -37,16 +37,17 @@ class CountTally(Collector):
         yield family
 
 
-class TimeTally(Collector):
+class HistogramTally(Collector):
     """A histogram: `observe` takes the value, and those of the labels."""
 
     def __init__(
         self,
-        registry: CollectorRegistry,
         name: str,
         text: str,
-        buckets: Sequence[float],
         labels: Sequence[str] = (),
+        *,
+        buckets: Sequence[float],
+        registry: CollectorRegistry,
     ) -> None:
         self._name, self._text, self._labels, self._buckets = name, text, labels, buckets
         self._names = [*(str(floatToGoString(bound)) for bound in buckets), "+Inf"]  # type: ignore[no-untyped-call]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import generate_latest
 
-from load_balancer.tally import CountTally, TimeTally
+from load_balancer.tally import CounterTally, HistogramTally
 
 BUCKETS = (0.001, 0.5, 1.0)
 TIMES = (0.0, 0.001, 0.0011, 0.7, 1.0, 9.0)
@@ -18,7 +18,7 @@ def exposed(registry: CollectorRegistry) -> list[str]:
 
 def test_counts() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    tally = CountTally(ours, "asked", "How often", ["arm", "outcome"])
+    tally = CounterTally("asked", "How often", ["arm", "outcome"], registry=ours)
     counter = Counter("asked", "How often", ["arm", "outcome"], registry=theirs)
     assert exposed(ours) == exposed(theirs)
     for labels in (("main", "ok"), ("main", "ok"), ("canary", "late")):
@@ -29,7 +29,7 @@ def test_counts() -> None:
 
 def test_times() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    tally = TimeTally(ours, "took", "How long", BUCKETS)
+    tally = HistogramTally("took", "How long", buckets=BUCKETS, registry=ours)
     histogram = Histogram("took", "How long", buckets=BUCKETS, registry=theirs)
     assert exposed(ours) == exposed(theirs)
     for seconds in TIMES:
@@ -40,7 +40,7 @@ def test_times() -> None:
 
 def test_times_by_label() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    tally = TimeTally(ours, "took", "How long", BUCKETS, ["arm"])
+    tally = HistogramTally("took", "How long", ["arm"], buckets=BUCKETS, registry=ours)
     histogram = Histogram("took", "How long", ["arm"], buckets=BUCKETS, registry=theirs)
     for seconds in TIMES:
         tally.observe(seconds, "main")
