@@ -69,6 +69,10 @@ def _bundled(model: ModelBundle, viewer_row: int) -> tuple[I32, I64, F32]:
 
 def _live(model: ModelBundle, watched: list[list[Any]]) -> tuple[I32, I64, F32]:
     row_of = model.catalogue.row_of
-    known = [(row_of[v], at, math.nan if value is None else value) for v, at, value in watched if v in row_of]
+    known = [
+        (row, at, math.nan if value is None else value)
+        for video_id, at, value in watched
+        if (row := row_of.get(video_id)) is not None
+    ]
     rows, at_ms, values = zip(*known, strict=True) if known else ((), (), ())
     return np.array(rows, np.int32), np.array(at_ms, np.int64), np.array(values, np.float32)

@@ -238,9 +238,14 @@ def _items(
 def _reasons(shown: I32, proposed: Mapping[str, I32], videos: int) -> dict[int, list[str]]:
     """Who proposed each of the rows shown."""
     reasons: dict[int, list[str]] = {row: [] for row in shown.tolist()}
+    if not proposed:
+        return reasons
     is_shown = np.zeros(videos, np.bool_)
     is_shown[shown] = True
-    for name, rows in proposed.items():
-        for row in rows[is_shown[rows]].tolist():
-            reasons[row].append(name)
+    rows = np.concatenate(list(proposed.values()))
+    (places,) = is_shown[rows].nonzero()
+    names, ends = list(proposed), np.cumsum([len(of) for of in proposed.values()])
+    sources = ends.searchsorted(places, side="right").tolist()
+    for row, source in zip(rows[places].tolist(), sources, strict=True):
+        reasons[row].append(names[source])
     return reasons
