@@ -18,14 +18,14 @@ CLOSEST = 50  # viewers that count as very alike
 
 
 class Watched(NamedTuple):
-    """What each of the nearest watched lately (N, L), the most alike first, by row plus 1 (0: nothing).
+    """What each of the nearest watched lately (N, L), by row plus 1 (0: nothing); the closest come first.
 
     `days` (N, L) is how long ago, `cosines` (N, 1) how alike.
     """
 
     places: NDArray[np.intp]
     days: F32
-    cosines: F64
+    cosines: F32
 
 
 def scores(
@@ -53,13 +53,14 @@ def _watched(crowd: Crowd, history: I32) -> Watched:
     return Watched(places, crowd.recent_days.take(near, axis=0), cosines[:, None])
 
 
-def _nearest(crowd: Crowd, history: I32) -> tuple[NDArray[np.intp], F64]:
-    """The most alike by cosine over histories weighted by rarity (idf), the most alike first."""
+def _nearest(crowd: Crowd, history: I32) -> tuple[NDArray[np.intp], F32]:
+    """The most alike by cosine over histories weighted by rarity (idf), the `CLOSEST` first."""
     columns, weights, lengths = crowd.watchers.of(history)
     own = crowd.idf[history]
     length = float(np.sqrt(own @ own)) or 1.0
     weighed = weights * (own / length).repeat(lengths)
     cosines: F64 = np.asarray(np.bincount(columns, weighed, len(crowd.recent)), np.float64)
     near = largest(cosines, NEAREST)
-    near = near[np.argsort(-cosines[near], kind="stable")]
-    return near, cosines[near]
+    if len(near) > CLOSEST:
+        near = near[(-cosines[near]).argpartition(CLOSEST)]
+    return near, cosines[near].astype(np.float32)
