@@ -1,7 +1,7 @@
 """One viewer's connection: gunicorn's protocol, with the limits that it lacks and a short way for plain requests.
 
 Connections are counted and turned away beyond a limit, a request's head has a deadline, and what the server itself
-refuses is a problem document. Plain requests (plain.py) go past gunicorn's parser and its bookkeeping, which cost
+refuses is a problem document. Plain requests (core/plain_request.py) go past gunicorn's parser and its bookkeeping, which cost
 more than all that the load balancer does with them.
 """
 
@@ -14,10 +14,10 @@ from typing import Any, Final
 from gunicorn.asgi.parser import InvalidHeader
 from gunicorn.asgi.protocol import ASGIProtocol, _get_cached_date_header, _get_cached_status_line
 
+from core.plain_request import read_plain
 from core.problems import PROBLEM_JSON, problem
 from load_balancer.eager import run_eagerly
 from load_balancer.http import Scope
-from load_balancer.plain import read_plain
 from load_balancer.watch import Watch
 
 # The head of a connection's first request; between requests gunicorn's own limit for idle connections holds.
