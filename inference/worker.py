@@ -11,7 +11,7 @@ import sys
 from io import BytesIO
 from typing import Any, Final
 
-from gunicorn.util import http_date
+from gunicorn.asgi.protocol import _get_cached_date_header
 from gunicorn.workers.gthread import ThreadWorker
 
 from core.plain_request import MOST_BYTES, read_plain
@@ -65,13 +65,10 @@ def answer(application: Any, request: dict[str, Any], *, keep: bool) -> bytes:
     if hasattr(body, "close"):
         body.close()
     status, fields = started[:2]
-    lines = (
-        f"HTTP/1.1 {status}",
-        f"Date: {http_date()}",
-        f"Connection: {'keep-alive' if keep else 'close'}",
-        *(f"{name}: {value}" for name, value in fields),
-    )
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + content
+    lines = "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1")
+    kept = b"keep-alive" if keep else b"close"
+    head = b"HTTP/1.1 %b\r\n%bConnection: %b\r\n" % (status.encode(), _get_cached_date_header(), kept)
+    return head + lines + b"\r\n" + content
 
 
 def environ(request: dict[str, Any]) -> dict[str, Any]:

@@ -78,16 +78,14 @@ def marginal_relevance(relevance: F32, vectors: F32, weight: float, count: int) 
 
     Carbonell and Goldstein (1998). `relevance` is between 0 and 1, `vectors` are of length 1.
     """
-    losses = weight * (vectors @ vectors.T)
-    loss = np.zeros(len(relevance), np.float32)
-    left, value = relevance.copy(), relevance.copy()
+    beside = relevance - weight * (vectors @ vectors.T)  # what each is worth beside each other
+    value = relevance.copy()
     chosen: list[int] = []
     for _ in range(count):
         best = int(value.argmax())
         chosen.append(best)
-        left[best] = -np.inf
-        np.maximum(loss, losses[best], out=loss)
-        np.subtract(left, loss, out=value)
+        np.minimum(value, beside[best], out=value)
+        value[best] = -np.inf
     return np.array(chosen, np.int32)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.recommender.arrays import F32, F64, I32, Crowd
+from inference.recommender.arrays import F32, I32, Crowd
 from inference.recommender.bundle import ModelBundle
 from inference.recommender.context import Context
 from inference.recommender.largest import largest
@@ -59,8 +59,8 @@ def _nearest(crowd: Crowd, history: I32) -> tuple[NDArray[np.intp], F32]:
     own = crowd.idf[history]
     length = float(np.sqrt(own @ own)) or 1.0
     weighed = weights * (own / length).repeat(lengths)
-    cosines: F64 = np.asarray(np.bincount(columns, weighed, len(crowd.recent)), np.float64)
+    cosines = np.bincount(columns, weighed, len(crowd.recent)).astype(np.float32)
     near = largest(cosines, NEAREST)
     if len(near) > CLOSEST:
         near = near[(-cosines[near]).argpartition(CLOSEST)]
-    return near, cosines[near].astype(np.float32)
+    return near, cosines[near]
