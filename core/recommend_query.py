@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
+
+import msgspec
 
 from core.errors import InvalidInputError
 from core.ids import ID_SCHEMA, check_id
@@ -32,8 +34,7 @@ PARAMETERS: Final[Mapping[str, Json]] = {
 _NAMES: Final = tuple(PARAMETERS)
 
 
-@dataclass(frozen=True, slots=True)
-class RecommendQuery:
+class RecommendQuery(msgspec.Struct, frozen=True):
     """A valid request for a list of `count` videos.
 
     `fresh`: what this viewer was shown lately and did not watch comes later. `after` is the id of an earlier
@@ -74,9 +75,25 @@ def parse_recommend_query(user_id: str, query_string: str) -> RecommendQuery:
     check_id("user_id", user_id)
     if not query_string:
         return RecommendQuery(user_id)
+    asked = _asked(query_string)
+    return RecommendQuery(
+        user_id,
+        asked.count,
+        asked.exclude,
+        asked.genre,
+        asked.context_video,
+        asked.explain,
+        asked.fresh,
+        asked.after,
+    )
+
+
+@lru_cache(1024)  # an application asks for the same again and again, only for other viewers
+def _asked(query_string: str) -> RecommendQuery:
+    """What is asked, of nobody yet."""
     given = read_parameters(query_string, _NAMES)
     return RecommendQuery(
-        user_id=user_id,
+        user_id="",
         count=given.count,
         exclude=given.exclude,
         genre=given.genre,

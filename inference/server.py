@@ -7,6 +7,7 @@ from core.logging import set_up_logging
 from core.settings import PlatformSettings
 from inference.settings import InferenceSettings
 from inference.wiring import build_inference
+from inference.worker import Worker
 from storage import bundles
 
 
@@ -25,7 +26,7 @@ def run(settings: InferenceSettings, platform: PlatformSettings, version: str) -
         lambda: build_inference(settings, platform, version),
         bind=f"{settings.host}:{settings.port}",
         proc_name=f"understudy-inference {version}",
-        worker_class="gthread",
+        worker_class=Worker,
         # One process maps the factors once; another worker is another instance, started by the Runtime.
         workers=1,
         threads=settings.threads,

@@ -6,9 +6,9 @@ from flask import Flask
 
 from core.clock import MINUTE, SystemClock
 from core.metrics import new_registry
+from core.repeated import Repeated
 from core.settings import PlatformSettings
 from inference.arrivals import LOOK_S, ArrivalWatch
-from inference.background import Repeated
 from inference.earlier import Earlier
 from inference.live_window import REFRESH_S, LiveWindow
 from inference.lookups import Lookups

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,7 +15,7 @@ from load_balancer.connection import Response, UpstreamError
 _IDS = re.compile(f"{ID_PATTERN}(?:,{ID_PATTERN})*")
 
 
-class Item(msgspec.Struct, frozen=True):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """One video of a list. `explanation`: what each source added to the score, where the request asked for it."""
 
     video_id: str
@@ -22,7 +24,7 @@ class Item(msgspec.Struct, frozen=True):
     explanation: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
 
 
-class ArmAnswer(msgspec.Struct, frozen=True):
+class ArmAnswer(msgspec.Struct, frozen=True, gc=False):
     """The inference service's answer; members we do not know are left out of what viewers see."""
 
     request_id: str
@@ -32,7 +34,7 @@ class ArmAnswer(msgspec.Struct, frozen=True):
     items: list[Item]
 
 
-class Recommendation(msgspec.Struct, frozen=True):
+class Recommendation(msgspec.Struct, frozen=True, gc=False):
     """The answer to the viewer. `arm` is main, canary, or static: the plan's list of last resort."""
 
     request_id: str
@@ -42,9 +44,13 @@ class Recommendation(msgspec.Struct, frozen=True):
     degraded: bool
     items: list[Item]
 
-    @property
-    def video_ids(self) -> tuple[str, ...]:
-        return tuple([item.video_id for item in self.items])
+
+class Shown(NamedTuple):
+    """A list that can be shown: the ids in it, and the JSON of it that the viewer gets, a `Recommendation`."""
+
+    video_ids: tuple[str, ...]
+    degraded: bool
+    body: bytes
 
 
 class RefusedRequestError(UpstreamError):
@@ -59,14 +65,17 @@ class _Problem(msgspec.Struct):
     detail: str = ""
 
 
+class _KnownItem(Item, frozen=True, gc=False, forbid_unknown_fields=True):
+    """An item that may be passed on as it came."""
+
+
 _decode_problem = msgspec.json.Decoder(_Problem).decode
+_decode_known_items = msgspec.json.Decoder(list[_KnownItem]).decode
 _decode_answer = msgspec.json.Decoder(ArmAnswer).decode
 encode = msgspec.json.Encoder().encode
 
 
-def read_answer(
-    response: Response, query: RecommendQuery, request_id: str, arm: str, version: str
-) -> Recommendation:
+def read_answer(response: Response, query: RecommendQuery, request_id: str, arm: str, version: str) -> Shown:
     """The answer of `arm`, which should be serving `version`.
 
     Raises:
@@ -78,22 +87,50 @@ def read_answer(
         raise RefusedRequestError(response.status, problem_detail(response.body))
     if response.status != 200:
         raise UpstreamError(f"status {response.status}")
+    shown = _as_it_came(response.body, query, request_id, arm, version)
+    if shown is None:
+        shown = _made_anew(response.body, query, request_id, arm, version)
+    # A genre may have nothing left for a viewer, and pages end; the whole catalogue has always something.
+    if shown.video_ids or (query.genre is None and query.after is None):
+        check_ids(shown.video_ids, query.count)
+    return shown
+
+
+def _as_it_came(body: bytes, query: RecommendQuery, request_id: str, arm: str, version: str) -> Shown | None:
+    """With the arm put in, where the body begins as our own service writes it and its items hold nothing else.
+
+    Every item is decoded and checked all the same; writing them again would cost as much as that.
+    """
+    whose = f'{{"request_id":"{request_id}","user_id":"{query.user_id}",'
+    what = f'"version":"{version}","degraded":false,"items":'
+    opening = f"{whose}{what}".encode()
+    if not body.startswith(opening) or not body.endswith(b"}"):
+        return None
     try:
-        answer = _decode_answer(response.body)
+        items = _decode_known_items(memoryview(body)[len(opening) : -1])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    said = f'{whose}"arm":"{arm}",{what}'.encode()
+    return Shown(tuple([item.video_id for item in items]), False, said + body[len(opening) :])
+
+
+def _made_anew(body: bytes, query: RecommendQuery, request_id: str, arm: str, version: str) -> Shown:
+    try:
+        answer = _decode_answer(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError(f"not a recommendation: {error}") from None
     if answer.request_id != request_id or answer.user_id != query.user_id:
         raise UpstreamError("the answer to another request")
     if answer.version != version:
         raise UpstreamError(f"version {answer.version[:80]!r} instead of {version!r}")
-    ids = [item.video_id for item in answer.items]
-    # A genre may have nothing left for a viewer, and pages end; the whole catalogue has always something.
-    if ids or (query.genre is None and query.after is None):
-        check_ids(ids, query.count)
-    return Recommendation(request_id, query.user_id, arm, version, answer.degraded, answer.items)
+    return _shown(Recommendation(request_id, query.user_id, arm, version, answer.degraded, answer.items))
 
 
-def check_ids(ids: list[str], count: int) -> None:
+def _shown(answer: Recommendation) -> Shown:
+    return Shown(tuple([item.video_id for item in answer.items]), answer.degraded, encode(answer))
+
+
+def check_ids(ids: Sequence[str], count: int) -> None:
     """Hold a list to 1 to `count` ids, each once.
 
     Raises:
@@ -116,7 +153,7 @@ def problem_detail(body: bytes) -> str:
         return ""
 
 
-def static_answer(fallback: tuple[str, ...], query: RecommendQuery, request_id: str) -> Recommendation | None:
+def static_answer(fallback: tuple[str, ...], query: RecommendQuery, request_id: str) -> Shown | None:
     """The plan's trending list, without what the request excludes; None where nothing is left.
 
     The plan knows neither genres nor what was shown before: a request that says so has no static answer.
@@ -128,4 +165,4 @@ def static_answer(fallback: tuple[str, ...], query: RecommendQuery, request_id: 
     if not ids:
         return None
     items = [Item(video, 0.0, ("static",)) for video in ids]
-    return Recommendation(request_id, query.user_id, "static", "static", True, items)
+    return _shown(Recommendation(request_id, query.user_id, "static", "static", True, items))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 from time import monotonic
+from typing import Final
 from urllib.parse import urlsplit
 
 from core.errors import InvalidInputError
 from core.traffic import Arm, TrafficPlan, Upstream
 from load_balancer.circuit import Circuit
 from load_balancer.pool import Pool
+
+# A name or an address: nothing that would break the Host header of a request.
+_HOST: Final = re.compile(r"[A-Za-z0-9._:-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,8 @@ def address(url: str) -> tuple[str, int]:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
-    if not host or not port or url not in {f"http://{host}:{port}", f"http://[{host}]:{port}"}:
+    written = {f"http://{host}:{port}", f"http://[{host}]:{port}"}
+    if not host or not port or not _HOST.fullmatch(host) or url not in written:
         raise InvalidInputError(f"upstream {url[:80]!r} is not of the form http://host:port")
     return host, port
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from core.accept import prefers_text
 from core.clock import Clock
 from core.errors import DependencyError, InvalidInputError
 from core.exposures import Exposure
-from core.ids import new_id
+from core.ids import new_ids
 from core.recommend_query import RecommendQuery, parse_recommend_query
 from core.traffic import Arm, TrafficPlan
 from load_balancer.answers import encode
@@ -31,12 +32,14 @@ from load_balancer.http import (
     answer,
     check_reads,
     header,
+    listed,
     read_body,
 )
 from load_balancer.metrics import BalancerMetrics
 from load_balancer.plans import PlanPoller
 from load_balancer.proxy import Proxy, Served
 from load_balancer.shadow import ShadowPlayer
+from load_balancer.static_pages import StaticPages
 
 logger = logging.getLogger(__name__)
 
@@ -54,20 +57,25 @@ class Recommend:
     shadow: ShadowPlayer
     metrics: BalancerMetrics
     clock: Clock
+    ids: Iterator[str] = field(default_factory=new_ids)
+    static_pages: StaticPages = field(default_factory=StaticPages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         check_reads(scope)
-        query = parse_target(scope)
+        asked = parse_target(scope)
+        query = asked if asked.after is None else self.static_pages.turned(asked)
         plan = self.plans.current
         if plan is None:
             raise ProblemError(503, "no traffic plan yet", RETRY_AFTER)
-        request_id = new_id()
+        request_id = next(self.ids)
         assigned = assign(plan, query.user_id)
         served = await self.proxy.serve(plan, assigned, query, request_id)
         if served.refusal is not None:  # a wrong request is no exposure
             refused = served.refusal
             raise ProblemError(refused.status, str(refused), (b"x-request-id", request_id.encode()))
+        if served.answer is not None and (served.arm == "static" or query is not asked):
+            self.static_pages.remember(request_id, asked.after, query.user_id, served.answer.video_ids)
         await self._answer(scope, send, served, request_id)
         if scope["method"] == "GET":  # to HEAD nothing was shown
             self.exposures.add(exposure(plan, assigned, served, query, request_id, self.clock.now_ms()))
@@ -79,17 +87,18 @@ class Recommend:
         if served.answer is None:
             refusal = ProblemError(503, "no arm answers", RETRY_AFTER, named, request_id=request_id)
             await answer(send, 503, b"application/problem+json", refusal.body, *refusal.headers)
-        elif prefers_text(header(scope, b"accept")):
+        elif prefers_text(listed(scope, b"accept")):
             await answer(send, 200, TEXT, ",".join(served.answer.video_ids).encode(), named)
         else:
-            await answer(send, 200, JSON, encode(served.answer), named)
+            await answer(send, 200, JSON, served.answer.body, named)
 
     def _count(self, assigned: Arm, served: Served, seconds: float) -> None:
         attempt = served.assigned
-        self.metrics.served(assigned, served.arm, attempt.outcome).inc()
-        self.metrics.recommend_seconds.observe(seconds)
+        metrics = self.metrics.recommend
+        metrics.served.inc(assigned, served.arm, attempt.outcome)
+        metrics.seconds.observe(seconds)
         if attempt.latency_ms:
-            self.metrics.attempts(assigned).observe(attempt.latency_ms / 1000)
+            metrics.attempt_seconds.observe(attempt.latency_ms / 1000, assigned)
 
 
 def parse_target(scope: Scope) -> RecommendQuery:

@@ -68,8 +68,12 @@ def check_reads(scope: Scope) -> None:
 
 def header(scope: Scope, name: bytes) -> bytes:
     """The first header of this lower-case name, or nothing."""
-    headers: list[Header] = scope["headers"]
-    return next((value for key, value in headers if key == name), b"")
+    return next((value for key, value in scope["headers"] if key == name), b"")
+
+
+def listed(scope: Scope, name: bytes) -> bytes:
+    """A header whose value is a list, which may come on several lines (RFC 9110, section 5.3); or nothing."""
+    return b",".join([value for key, value in scope["headers"] if key == name])
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int, timeout_s: float) -> bytes:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
 from core.errors import DependencyError, InvalidInputError
+from core.repeated import Repeated
 from core.traffic import TrafficPlan
 from load_balancer.arms import check_plan
 
@@ -19,22 +19,17 @@ class PlanPoller:
 
     def __init__(self, read: Callable[[], TrafficPlan | None], poll_s: float) -> None:
         self._read = read
-        self._poll_s = poll_s
         self._read_at: float | None = None
         self._trouble = ""
-        self._looked = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="traffic-plan", daemon=True)
+        self._polling = Repeated("traffic plan", self.poll, poll_s)
         self.current: TrafficPlan | None = None
 
     def start(self, wait_s: float = 0.0) -> None:
         """Begin to look; return after the first look, or `wait_s`: a worker has a plan before it has viewers."""
-        self._thread.start()
-        self._looked.wait(wait_s)
+        self._polling.start(wait_s)
 
     def stop(self) -> None:
-        self._stopping.set()
-        self._thread.join(2.0)
+        self._polling.stop()
 
     @property
     def age_s(self) -> float:
@@ -71,13 +66,3 @@ class PlanPoller:
         elif self._trouble and not trouble:
             logger.info("traffic plan is read again")
         self._trouble = trouble
-
-    def _run(self) -> None:
-        while True:
-            try:
-                self.poll()
-            except Exception:  # the last plan is worth more than this thread's end; the next look is soon
-                logger.exception("reading the traffic plan failed")
-            self._looked.set()
-            if self._stopping.wait(self._poll_s):
-                return

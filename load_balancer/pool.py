@@ -44,7 +44,7 @@ class Pool:
                 except StaleError:
                     # The others were closed for the same reason (a restart): none of them is worth a try.
                     self.drain()
-            return await self._exchange(await self._connect(deadline), request, deadline)
+            return await self._exchange(await self._connected(deadline), request, deadline)
         finally:
             self._busy -= 1
 
@@ -78,6 +78,10 @@ class Pool:
             elif connection.open:
                 return connection
         return None
+
+    async def _connected(self, deadline: float) -> Connection:
+        # A task of its own: a plain request is none (eager.py), and a timeout belongs to one.
+        return await asyncio.get_running_loop().create_task(self._connect(deadline))
 
     async def _connect(self, deadline: float) -> Connection:
         loop = asyncio.get_running_loop()

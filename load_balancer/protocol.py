@@ -1,7 +1,7 @@
 """One viewer's connection: gunicorn's protocol, with the limits that it lacks and a short way for plain requests.
 
 Connections are counted and turned away beyond a limit, a request's head has a deadline, and what the server itself
-refuses is a problem document. Plain requests (plain.py) go past gunicorn's parser and its bookkeeping, which cost
+refuses is a problem document. Plain requests (core/plain_request.py) go past gunicorn's parser and its bookkeeping, which cost
 more than all that the load balancer does with them.
 """
 
@@ -14,9 +14,10 @@ from typing import Any, Final
 from gunicorn.asgi.parser import InvalidHeader
 from gunicorn.asgi.protocol import ASGIProtocol, _get_cached_date_header, _get_cached_status_line
 
+from core.plain_request import read_plain
 from core.problems import PROBLEM_JSON, problem
+from load_balancer.eager import run_eagerly
 from load_balancer.http import Scope
-from load_balancer.plain import read_plain
 from load_balancer.watch import Watch
 
 # The head of a connection's first request; between requests gunicorn's own limit for idle connections holds.
@@ -33,16 +34,6 @@ PLAIN_SCOPE: Final[Mapping[str, Any]] = {
     "scheme": "http",
     "root_path": "",
 }
-
-
-class PlainRequest:
-    """Stands where gunicorn's connection loop expects a request of its own."""
-
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
-
-    def may_upgrade(self) -> bool:
-        return False
 
 
 class PlainSend:
@@ -65,11 +56,10 @@ class PlainSend:
             self._start = message
             return
         self.keep = not self._is_last()
-        fields = b"".join([b"%b: %b\r\n" % field for field in self._start["headers"]])
         status = _get_cached_status_line((1, 1), self._start["status"])
-        close = b"" if self.keep else b"connection: close\r\n"
-        head = b"%b%b%b%b\r\n" % (status, fields, _get_cached_date_header(), close)
-        self._write(head + message["body"])
+        fields = b"\r\n".join(map(b": ".join, self._start["headers"]))
+        close = b"\r\n" if self.keep else b"connection: close\r\n\r\n"
+        self._write(b"%b%b\r\n%b%b%b" % (status, fields, _get_cached_date_header(), close, message["body"]))
         self.complete = True
 
 
@@ -83,6 +73,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
 
     _head_timer: asyncio.TimerHandle | None = None
     _unread_timer: asyncio.TimerHandle | None = None
+    _is_last = False  # the client has closed its half
     _behind_plain: bytes | None = None  # what came while a plain request was served; None while none is
 
     def __init__(self, worker: Any) -> None:
@@ -102,8 +93,17 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
         super().connection_lost(exc)
         self._idle.stop()
 
+    def eof_received(self) -> bool:
+        """A client that will send no more may wait for the answer all the same: the connection ends after it."""
+        self._is_last = True
+        parser = self._callback_parser
+        return self._behind_plain is not None or (parser is not None and parser.is_complete)
+
     def _arm_keepalive_timer(self) -> None:
-        self._idle.set(self.worker.loop.time() + self.cfg.keepalive)
+        if self._is_last:
+            self.worker.loop.call_soon(self._keepalive_timeout)
+            return
+        self._idle.set(self.worker.loop.time() + self._keepalive)
 
     def _cancel_keepalive_timer(self) -> None:
         self._idle.clear()
@@ -137,9 +137,9 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
             self._pause_reading()  # one packet more is enough to hold
         elif self._is_idle() and (scope := read_plain(data)) is not None:
             self._stop_head_timer()
+            self._idle.clear()
             self._behind_plain = b""
-            self._current_request = PlainRequest(scope)
-            self._request_ready.set()
+            run_eagerly(self._serve_plain(scope))
         else:
             super().data_received(data)
 
@@ -185,15 +185,13 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
         self._safe_write(head.encode("latin-1") + body)
 
     async def _serve_http_request(self, request: Any, sockname: Any, peername: Any) -> bool:
-        if isinstance(request, PlainRequest):
-            return await self._serve_plain(request.scope)
         # gunicorn runs each request as a task of its own, for applications that go on after the answer.
         # Ours are done within microseconds of it: the task would cost more than they do.
         keep: bool = await self._handle_http_request(request, sockname, peername)
         return keep
 
-    async def _serve_plain(self, wanted: Scope) -> bool:
-        """Serve one plain request; returns whether the connection is kept."""
+    async def _serve_plain(self, wanted: Scope) -> None:
+        """Serve one plain request while gunicorn's loop waits, and take up what it does after each."""
         send = PlainSend(self._safe_write, self._ends_now)
         scope = {**PLAIN_SCOPE, **wanted}
         try:
@@ -205,20 +203,27 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
             send.keep = False
         if self._flow_control.write_paused:
             await self._flow_control.drain()
-        if self._behind_plain and send.keep:
+        self._end_plain(send.keep)
+
+    def _end_plain(self, keep: bool) -> None:
+        self.worker.nr += 1
+        if self.worker.nr >= self.worker.max_requests:
+            self.log.info("Autorestarting worker after current request.")
+            self.worker.alive = False
+        if not keep:  # what has come since is never read
+            self._request_ready.set()  # without a request: gunicorn's loop ends the connection
+        elif self._behind_plain:
             self.worker.loop.call_soon(self._read_behind)
-        else:
+        elif not self._closed:
             self._behind_plain = None
-        return send.keep
+            self._arm_keepalive_timer()
 
     def _read_behind(self) -> None:
-        """Read what came meanwhile, now that gunicorn's loop waits for the next request.
-
-        Until now the rest of it was held back, or it would have been read first.
-        """
+        """Read what came meanwhile; until now the rest of it was held back, or it would have been read first."""
         behind, self._behind_plain = self._behind_plain, None
         self._resume_reading()
         if behind and not self._closed:
+            self._arm_keepalive_timer()
             self.data_received(behind)
 
     def _ends_now(self) -> bool:

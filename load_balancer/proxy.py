@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 from core.recommend_query import RecommendQuery
 from core.traffic import Arm, TrafficPlan
-from load_balancer.answers import Recommendation, RefusedRequestError, read_answer, static_answer
+from load_balancer.answers import RefusedRequestError, Shown, read_answer, static_answer
 from load_balancer.arms import Arms, Server
 from load_balancer.circuit import LAST_RESORT
 from load_balancer.connection import AttemptTimeoutError, UpstreamError
@@ -28,7 +28,7 @@ class Attempt(NamedTuple):
     """How one arm did. `answer` is there if it can be shown (ok, short), `refusal` if the request is wrong."""
 
     outcome: Outcome
-    answer: Recommendation | None = None
+    answer: Shown | None = None
     latency_ms: float = 0.0
     refusal: RefusedRequestError | None = None
 
@@ -40,7 +40,7 @@ class Served(NamedTuple):
     """
 
     arm: str
-    answer: Recommendation | None
+    answer: Shown | None
     assigned: Attempt
     refusal: RefusedRequestError | None = None
 
@@ -89,6 +89,8 @@ class Proxy:
         """The arms to ask, the assigned one first; one that comes back slowly often comes last."""
         arms: list[Arm] = [arm for arm in (assigned, OTHER[assigned]) if arm in servers]
         weights = {arm: servers[arm].circuit.weight(now) for arm in arms}
+        if min(weights.values()) >= 1:
+            return arms
         # One draw for both: arms that come back at the same time keep their viewers.
         drawn = self._draw.random()
         ahead = [arm for arm in arms if weights[arm] > drawn]
@@ -111,7 +113,7 @@ class Proxy:
             return _failed(server, arm, error, began)
         now = monotonic()
         server.circuit.record(succeeded=True, now=now)
-        whole = len(answer.items) == call.query.count
+        whole = len(answer.video_ids) == call.query.count
         return Attempt("ok" if whole else "short", answer, (now - began) * 1000)
 
 

@@ -15,11 +15,11 @@ from typing import Final
 from core.errors import InvalidInputError
 from core.recommend_query import RecommendQuery
 from core.traffic import Shadow, TrafficPlan
-from load_balancer.answers import Recommendation, read_answer
+from load_balancer.answers import Shown, read_answer
 from load_balancer.arms import Arms, Server, check_plan
 from load_balancer.comparison import compare
 from load_balancer.connection import AttemptTimeoutError, UpstreamError
-from load_balancer.metrics import BalancerMetrics
+from load_balancer.metrics import ShadowMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ MOST: Final = 32
 class ShadowPlayer:
     """Belongs to one event loop. `draw` decides which requests are copied."""
 
-    def __init__(self, metrics: BalancerMetrics, attempt_s: float, draw: random.Random) -> None:
+    def __init__(self, metrics: ShadowMetrics, attempt_s: float, draw: random.Random) -> None:
         self._metrics = metrics
         self._attempt_s = attempt_s
         self._draw = draw
@@ -38,9 +38,7 @@ class ShadowPlayer:
         self._alone: TrafficPlan | None = None
         self._copies: set[asyncio.Task[None]] = set()
 
-    def offer(
-        self, plan: TrafficPlan, query: RecommendQuery, request_id: str, shown: Recommendation | None
-    ) -> None:
+    def offer(self, plan: TrafficPlan, query: RecommendQuery, request_id: str, shown: Shown | None) -> None:
         """Copy this request, perhaps; returns at once.
 
         A page after another is not copied: only the version that made the first one can go on.
@@ -51,7 +49,7 @@ class ShadowPlayer:
             return
         server = self._server(plan, plan.shadow)
         if server is None or self.on_their_way >= MOST:
-            self._metrics.shadow("left_out").inc()
+            self._metrics.copies("left_out").inc()
             return
         copy = asyncio.get_running_loop().create_task(self._play(server, query, request_id, shown))
         self._copies.add(copy)
@@ -65,9 +63,7 @@ class ShadowPlayer:
     def close(self) -> None:
         self._arms.close()
 
-    async def _play(
-        self, server: Server, query: RecommendQuery, request_id: str, shown: Recommendation
-    ) -> None:
+    async def _play(self, server: Server, query: RecommendQuery, request_id: str, shown: Shown) -> None:
         began = monotonic()
         request = f"GET {query.target()} {server.head}{request_id}\r\n\r\n".encode()
         try:
@@ -75,14 +71,14 @@ class ShadowPlayer:
             answer = read_answer(response, query, request_id, "shadow", server.upstream.version)
         except UpstreamError as error:
             late = isinstance(error, AttemptTimeoutError)
-            self._metrics.shadow("timeout" if late else "error").inc()
+            self._metrics.copies("timeout" if late else "error").inc()
             return
-        self._metrics.shadow_seconds.observe(monotonic() - began)
-        self._metrics.shadow("ok" if len(answer.items) == query.count else "short").inc()
+        self._metrics.seconds.observe(monotonic() - began)
+        self._metrics.copies("ok" if len(answer.video_ids) == query.count else "short").inc()
         agreement = compare(shown.video_ids, answer.video_ids)
-        self._metrics.shadow_overlap.observe(agreement.overlap)
+        self._metrics.overlap.observe(agreement.overlap)
         if agreement.order is not None:
-            self._metrics.shadow_order.observe(agreement.order)
+            self._metrics.order.observe(agreement.order)
 
     def _server(self, plan: TrafficPlan, shadow: Shadow) -> Server | None:
         """The candidate's connections; None where the plan does not say how to reach it."""

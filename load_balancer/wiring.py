@@ -57,10 +57,10 @@ def build_balancer(settings: BalancerSettings, platform: PlatformSettings, stopp
     deadlines = Deadlines(settings.attempt_ms / 1000, settings.request_ms / 1000)
     exposures = ExposureWriter(log, metrics, settings.exposure_buffer)
     commits = GroupCommit(log, TOPIC_INTERACTIONS)
-    shadow = ShadowPlayer(metrics, settings.attempt_ms / 1000, random.Random())
+    shadow = ShadowPlayer(metrics.shadow, settings.attempt_ms / 1000, random.Random())
     probes = Probes(plans, arms, settings.probe_ms / 1000)
     shedder = Shedder(settings.late_ms / 1000, random.Random(), metrics.shed.inc)
-    metrics.watch(lambda: plans.current, lambda: plans.age_s, arms.ejected)
+    metrics.plan.watch(lambda: plans.current, lambda: plans.age_s, arms.ejected)
 
     def describe() -> dict[str, object]:
         plan = plans.current

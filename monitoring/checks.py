@@ -33,10 +33,12 @@ PREFIX = "understudy_"
 SAMPLES = {
     "Counter": ("_total",),
     "CounterMetricFamily": ("_total",),
+    "CounterTally": ("_total",),
     "Gauge": ("",),
     "GaugeMetricFamily": ("",),
     "Histogram": ("_bucket", "_sum", "_count"),
     "HistogramMetricFamily": ("_bucket", "_sum", "_count"),
+    "HistogramTally": ("_bucket", "_sum", "_count"),
     "Summary": ("_sum", "_count"),
     "Info": ("_info",),
     "InfoMetricFamily": ("_info",),

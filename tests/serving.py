@@ -38,7 +38,8 @@ SERVE = (
 
 def http_get(url: str, **headers: str) -> urllib3.BaseHTTPResponse:
     """One GET on a connection of its own."""
-    return urllib3.request("GET", url, headers=headers, retries=False, timeout=10, redirect=False)
+    with urllib3.PoolManager() as alone:  # else a kept one is answered by whom it was opened to, gone or not
+        return alone.request("GET", url, headers=headers, retries=False, timeout=10, redirect=False)
 
 
 @dataclass

@@ -54,9 +54,7 @@ def fit(dataset: Dataset, vectors: Vectors, recipe: Recipe, as_of_ms: int) -> Mo
         histories=histories(dataset),
         trends=trends(dataset, as_of_ms),
         blend=_blend(recipe),
-        factors=None
-        if of_videos is None
-        else Factors(of_videos, None if recipe.signals else of_viewers, of_videos.T @ of_videos),
+        factors=None if of_videos is None else Factors.of(of_videos, None if recipe.signals else of_viewers),
         covisitation=covisitation_rows(dataset, recipe.covisitation, as_of_ms)
         if "covisitation" in recipe.sources or recipe.signals
         else None,

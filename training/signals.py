@@ -34,7 +34,7 @@ def train_signals(dataset: Dataset, settings: SignalSettings, as_of_ms: int) -> 
     _, videos = train_als(dataset, settings.als_recent, as_of_ms)
     return Signals(
         how=_how(dataset, settings),
-        factors_recent=Factors(videos, None, videos.T @ videos),
+        factors_recent=Factors.of(videos, None),
         ease=train_ease(dataset, settings.ease),
         covisitation_recent=covisitation_rows(dataset, settings.covisitation_recent, as_of_ms),
         crowd=train_crowd(dataset, settings.crowd, as_of_ms),

@@ -89,7 +89,7 @@ def _case(model: ModelBundle, split: Split, viewer: int, names: Sequence[str]) -
     allowed = allowed_rows(model, Request(split.past.viewers[viewer], COUNT), profile)
     rows, _ = candidates(model, scores, allowed)
     none = np.zeros(len(rows), np.float32)
-    parts = [normalised(scores[name][rows]) if name in scores else none for name in names]
+    parts = [normalised(scores[name].of(rows)) if name in scores else none for name in names]
     wanted = split.wanted[viewer]
     return Case(
         parts=np.array(parts, np.float64),

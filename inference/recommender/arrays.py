@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
+WORTH_A_STRETCH: Final = 200  # entries a row: with fewer, looking each up costs less than slicing
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,25 @@ class SparseRows:
     def of(self, rows: I32) -> tuple[I32, F32, I64]:
         """Columns and values of these rows, one row after the other, and how many entries each has."""
         starts, ends = self.indptr[rows], self.indptr[rows + 1]
-        # Whole stretches are copied several times faster than entries one by one.
-        parts = [slice(0), *(slice(*of) for of in zip(starts.tolist(), ends.tolist(), strict=True))]
+        lengths = ends - starts
+        last = lengths.cumsum()
+        entries = int(last[-1]) if len(rows) else 0
+        if entries <= WORTH_A_STRETCH * len(rows):
+            at = np.arange(entries) + np.repeat(ends - last, lengths)
+            return self.indices.take(at), self.data.take(at), lengths
+        # Whole stretches are copied several times faster than entries one by one, once they are long.
+        parts = [slice(*of) for of in zip(starts.tolist(), ends.tolist(), strict=True)]
         columns = np.concatenate([self.indices[part] for part in parts])
-        return columns, np.concatenate([self.data[part] for part in parts]), ends - starts
+        return columns, np.concatenate([self.data[part] for part in parts]), lengths
+
+
+@dataclass(frozen=True, slots=True)
+class ByLength:
+    """Factors (V, D) once more, the longest first, with their rows and lengths (V,)."""
+
+    videos: F32
+    rows: I32
+    lengths: F32
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +59,15 @@ class Factors:
     videos: F32
     viewers: F32 | None
     gram: F32
+    by_length: ByLength
+
+    @classmethod
+    def of(cls, videos: F32, viewers: F32 | None) -> Factors:
+        """The factors (V, D) and (viewers, D) with what serving makes of them."""
+        lengths = np.sqrt(np.square(videos).sum(axis=1))
+        order = np.argsort(-lengths, kind="stable")
+        by_length = ByLength(videos[order], order.astype(np.int32), lengths[order])
+        return cls(videos, viewers, videos.T @ videos, by_length)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,12 +74,18 @@ class Context:
     @property
     def history(self) -> I32:
         """The last 300 watched, oldest first, then the context video."""
+        return self.once("history", self._history)
+
+    def _history(self) -> I32:
         rows = self.profile.rows[-HISTORY:]
         return rows if self.context_row < 0 else np.append(rows, np.int32(self.context_row))
 
     @property
     def history_days(self) -> F32:
         """Days since each of `history`."""
+        return self.once("history days", self._history_days)
+
+    def _history_days(self) -> F32:
         days = np.maximum(self.now_ms - self.profile.at_ms[-HISTORY:], 0) / DAY
         return (days if self.context_row < 0 else np.append(days, 0)).astype(np.float32)
 
@@ -104,5 +110,6 @@ def allowed_rows(model: ModelBundle, request: Request, profile: Profile) -> NDAr
     )
     mask[profile.rows] = False
     hidden = request.exclude if request.context_video is None else (*request.exclude, request.context_video)
-    mask[model.catalogue.rows(hidden)] = False
+    if hidden:
+        mask[model.catalogue.rows(hidden)] = False
     return mask

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from inference.recommender.arrays import F32, I32
 from inference.recommender.bundle import ModelBundle
 from inference.recommender.context import Context
-from inference.recommender.ranking import Ranked, best
+from inference.recommender.ranking import Ranked
 from inference.recommender.sources import content
 
 LOOK_AT: Final = 4  # candidates looked at for each place of the list
 COLD_BELOW: Final = 10  # a video with fewer interactions is cold
+LONGEST: Final = 1.001  # a cosine of vectors that are of length 1 but for rounding
 
 
 def diversify(model: ModelBundle, ranked: Ranked, count: int) -> Ranked:
@@ -26,10 +27,10 @@ def diversify(model: ModelBundle, ranked: Ranked, count: int) -> Ranked:
     how = model.blend
     places = np.arange(min(count, len(ranked.rows)), dtype=np.int32)
     if how.diversity > 0 and len(ranked.rows) > 1:
-        head = min(LOOK_AT * count, len(ranked.rows))
-        places = marginal_relevance(
-            ranked.scores[:head], model.embeddings[ranked.rows[:head]], how.diversity, len(places)
-        )
+        relevance = _relevance(ranked.scores[: LOOK_AT * count])
+        near = within_reach(relevance, how.diversity, len(places))
+        vectors = model.embeddings[ranked.rows[near]]
+        places = near[marginal_relevance(relevance[near], vectors, how.diversity, len(places))]
     cold = model.trends.popularity[ranked.rows] < COLD_BELOW
     places = with_cold(places, cold, math.floor(how.cold_share * len(places)))
     parts = {name: part[places] for name, part in ranked.parts.items()}
@@ -44,33 +45,47 @@ def closest_cold(
     Empty where the candidates in `listed` are enough. Neighbours alone are looked at: comparing every cold video
     with the viewer's taste would cost more than all else.
     """
-    cold = model.trends.popularity < COLD_BELOW
-    missing = math.floor(model.blend.cold_share * count) - int(cold[listed].sum())
+    popularity = model.trends.popularity
+    places = math.floor(model.blend.cold_share * count)
+    missing = places - int(np.count_nonzero(popularity[listed] < COLD_BELOW))
     scores = content.scores(model, context) if missing > 0 else None
     if scores is None:
         return np.empty(0, np.int32)
-    left = allowed & cold
+    left = allowed & (popularity < COLD_BELOW)
     left[listed] = False
-    rows = best(scores, left, missing)
-    return rows[np.argsort(-scores[rows], kind="stable")]
+    rows = scores.best(left, missing)
+    return rows[np.argsort(-scores.of(rows), kind="stable")]
 
 
-def marginal_relevance(scores: F32, vectors: F32, weight: float, count: int) -> I32:
+def _relevance(scores: F32) -> F32:
+    """Between 0 (the lowest) and 1 (the highest)."""
+    lowest = scores.min()
+    spread = float(scores.max() - lowest)
+    return (scores - lowest) / spread if spread > 0 else np.ones(len(scores), np.float32)
+
+
+def within_reach(relevance: F32, weight: float, count: int) -> I32:
+    """Places that can be among the `count` chosen: nothing loses more than `weight`, the whole of a cosine of 1.
+
+    So what lies further than that below the `count`-th finds one of those before it open each time.
+    """
+    last = np.partition(relevance, len(relevance) - count)[len(relevance) - count]
+    return np.flatnonzero(relevance >= last - weight * LONGEST).astype(np.int32)
+
+
+def marginal_relevance(relevance: F32, vectors: F32, weight: float, count: int) -> I32:
     """Places of `count` candidates, each the best by relevance less `weight` times its closest cosine so far.
 
-    Carbonell and Goldstein (1998). Relevance is the score between 0 (the last looked at) and 1 (the first).
+    Carbonell and Goldstein (1998). `relevance` is between 0 and 1, `vectors` are of length 1.
     """
-    spread = float(scores.max() - scores.min())
-    value = (scores - scores.min()) / spread if spread > 0 else np.ones(len(scores), np.float32)
-    cosines = vectors @ vectors.T
-    closest = np.zeros(len(scores), np.float32)
-    open_ = np.ones(len(scores), np.bool_)
+    beside = relevance - weight * (vectors @ vectors.T)  # what each is worth beside each other
+    value = relevance.copy()
     chosen: list[int] = []
     for _ in range(count):
-        best = int(np.argmax(np.where(open_, value - weight * closest, -np.inf)))
+        best = int(value.argmax())
         chosen.append(best)
-        open_[best] = False
-        closest = np.maximum(closest, cosines[best])
+        np.minimum(value, beside[best], out=value)
+        value[best] = -np.inf
     return np.array(chosen, np.int32)
 
 

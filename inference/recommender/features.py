@@ -5,6 +5,7 @@ Shares, ranks, ages and growth only: absolute counts drift between the time of t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,6 +72,18 @@ NAMES: Final = (
 )
 LAST_FOR_GENRES: Final = 10
 _NEW, _POPULAR, _YEAR = VIDEO.index("first_age"), VIDEO.index("share_32d"), VIDEO.index("year")
+_COMPARED: Final = [_YEAR, _POPULAR, _NEW]
+
+
+def _columns(first: str, count: int) -> slice:
+    return slice(NAMES.index(first), NAMES.index(first) + count)
+
+
+_OF_VIDEO, _OF_VIEWER = _columns(VIDEO[0], len(VIDEO)), _columns(VIEWER[0], len(VIEWER))
+_OF_GENRES, _OF_GAPS = _columns("genre_match", 2), _columns("year_gap", len(_COMPARED))
+_OF_PLACES = _columns(f"{PERSONAL[0]}_rank", len(PERSONAL))
+_OF_PARTS = _columns(f"{PERSONAL[0]}_part", len(PERSONAL))
+_EACH: Final = np.arange(len(PERSONAL))[:, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,60 +118,59 @@ def ages(seen_ms: I64, now_ms: int) -> F32:
 def matrix(videos: VideoTable, watched: Watched, rows: I32, personal: F32) -> F32:
     """Features (n, len(NAMES)) of the candidates in `rows`, with their personal scores (len(PERSONAL), n)."""
     own, taste = _viewer(videos, watched)
-    video = videos.table[rows]
-    places = _places(personal)
-    parts = personal / np.maximum(personal.max(axis=1, keepdims=True, initial=0), 1e-9)
     found = np.empty((len(rows), len(NAMES)), np.float32)
-    at = 0
-    for block in (
-        video,
-        np.broadcast_to(own, (len(rows), len(own))),
-        _match(videos, watched, rows, video, taste),
-    ):
-        found[:, at : at + block.shape[1]] = block
-        at += block.shape[1]
-    found[:, at : at + len(PERSONAL)] = places.T
-    found[:, at + len(PERSONAL) : -2] = parts.T
-    found[:, -2] = places.mean(axis=0)
+    found[:, _OF_VIDEO] = videos.table.take(rows, axis=0)
+    found[:, _OF_VIEWER] = own
+    found[:, _OF_GENRES] = videos.genres.take(rows, axis=0) @ _genres(videos, watched).T
+    found[:, _OF_GAPS] = found[:, _COMPARED] - taste
+    places = _places(personal)
+    found[:, _OF_PLACES] = places.T
+    found[:, _OF_PARTS] = (personal / np.maximum(personal.max(axis=1, keepdims=True, initial=0), 1e-9)).T
+    found[:, -2] = places.sum(axis=0) / len(PERSONAL)
     found[:, -1] = places.min(axis=0)
     return found
 
 
 def _places(scores: F32) -> F32:
     """Log of the place within each row of scores; those without a score share the last place."""
-    order = np.argsort(-scores, axis=1)
+    count = scores.shape[1]
     places = np.empty(scores.shape, np.float32)
-    np.put_along_axis(places, order, np.arange(1, scores.shape[1] + 1, dtype=np.float32)[None], 1)
-    places[scores == 0] = scores.shape[1]
-    return np.log(places)
+    by_place = np.log(np.arange(1, count + 1, dtype=np.float32))
+    places[_EACH, (-scores).argsort(axis=1)] = by_place
+    places[scores == 0] = by_place[-1] if count else 0
+    return places
 
 
-def _viewer(videos: VideoTable, watched: Watched) -> tuple[F32, F32]:
-    table = videos.table[watched.rows]
-    new = np.nan_to_num(np.expm1(table[:, _NEW]) - watched.days).mean()
-    year = table[:, _YEAR][~np.isnan(table[:, _YEAR])]
-    taste = np.array(
-        [np.log1p(max(new, 0)), table[:, _POPULAR].mean(), year.mean() if len(year) else np.nan], np.float32
-    )
-    days = watched.days
+def _viewer(videos: VideoTable, watched: Watched) -> tuple[list[float], F32]:
+    """The viewer's own features, and of them the taste: what a video's year, popularity and newness are held against."""
+    table, days = videos.table.take(watched.rows, axis=0), watched.days
+    newness = np.expm1(table[:, _NEW]) - days
+    newness[np.isnan(newness)] = 0
+    years = table[:, _YEAR]
+    years = years[~np.isnan(years)]
+    likes_new = math.log1p(max(float(newness.mean()), 0))
+    likes_popular = float(table[:, _POPULAR].mean())
+    likes_year = float(years.mean()) if len(years) else math.nan
+    rating = float(watched.ratings.mean())
     own = [
-        np.log1p(len(days)),
-        np.log1p(days.min()),
-        *(np.log1p((days <= limit).sum()) for limit in (1, 7, 30)),
-        np.log1p(days.max()),
-        *taste,
-        watched.ratings.mean(),
-        watched.ratings.std(),
+        math.log1p(len(days)),
+        math.log1p(days.min()),
+        *(math.log1p(np.count_nonzero(days <= limit)) for limit in (1, 7, 30)),
+        math.log1p(days.max()),
+        likes_new,
+        likes_popular,
+        likes_year,
+        rating,
+        math.sqrt(float(np.square(watched.ratings - rating).mean())),
     ]
-    return np.array(own, np.float32), taste
+    return own, np.array([likes_year, likes_popular, likes_new], np.float32)
 
 
-def _match(videos: VideoTable, watched: Watched, rows: I32, video: F32, taste: F32) -> F32:
-    genres = videos.genres[watched.rows]
-    profile = np.stack([genres.mean(axis=0), genres[-LAST_FOR_GENRES:].mean(axis=0)])
-    fit = videos.genres[rows] @ profile.T
-    gaps = [video[:, _YEAR] - taste[2], video[:, _POPULAR] - taste[1], video[:, _NEW] - taste[0]]
-    return np.concatenate([fit, np.stack(gaps, axis=1)], axis=1)
+def _genres(videos: VideoTable, watched: Watched) -> F32:
+    """The mean genres of all that was watched, and of the last ten."""
+    genres = videos.genres.take(watched.rows, axis=0)
+    last = genres[-LAST_FOR_GENRES:]
+    return np.stack([genres.sum(axis=0) / len(genres), last.sum(axis=0) / len(last)])
 
 
 def monotone() -> list[int]:

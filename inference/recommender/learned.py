@@ -14,7 +14,7 @@ from inference.recommender.context import HISTORY, Context
 from inference.recommender.features import NAMES, PERSONAL, Watched, matrix
 from inference.recommender.moment import Moment
 from inference.recommender.ranker import Ranker
-from inference.recommender.ranking import Ranked, best
+from inference.recommender.ranking import Ranked
 from inference.recommender.sources import SOURCES
 
 MOST: Final = 600  # candidates that reach the ranker
@@ -40,12 +40,13 @@ def shortlist(model: ModelBundle, moment: Moment, context: Context, allowed: Mas
     scores = {name: SOURCES[name].scores(model, context) for name in (*PERSONAL, *PROPOSING)}
     found = {name: values for name, values in scores.items() if values is not None}
     proposed = {name: _head(chart, allowed, CHART_QUOTA) for name, chart in moment.charts.items()}
-    proposed |= {name: best(values, allowed, PERSONAL_QUOTA) for name, values in found.items()}
+    mask = allowed.astype(np.float32)
+    proposed |= {name: values.best(mask, PERSONAL_QUOTA) for name, values in found.items()}
     rows = _union(proposed)
     personal = np.zeros((len(PERSONAL), len(rows)), np.float32)
     for place, name in enumerate(PERSONAL):
         if name in found:
-            personal[place] = found[name][rows]
+            personal[place] = found[name].of(rows)
     return Shortlist(rows, matrix(moment.videos, _watched(model, context), rows, personal), proposed)
 
 
@@ -62,8 +63,11 @@ def _head(chart: I32, allowed: Mask, quota: int) -> I32:
 
 def _union(proposed: dict[str, I32]) -> I32:
     """Every row that somebody proposed; with too many, those that most sources agree on."""
-    rows, votes = np.unique(np.concatenate(list(proposed.values())), return_counts=True)
+    all_rows = np.sort(np.concatenate(list(proposed.values())))
+    (first,) = np.diff(all_rows, prepend=-1).nonzero()
+    rows = all_rows[first]
     if len(rows) > MOST:
+        votes = np.diff(first, append=len(all_rows))
         rows = np.sort(rows[np.argsort(-votes, kind="stable")[:MOST]])
     return rows
 
@@ -80,7 +84,8 @@ def standardised(values: F32, signals: Signals | None) -> F32:
     if signals is None or signals.how.rating_spread == 0:
         return np.zeros(len(values), np.float32)
     found = (values - np.float32(signals.how.rating_mean)) / np.float32(signals.how.rating_spread)
-    return np.asarray(np.nan_to_num(found), np.float32)
+    found[np.isnan(found)] = 0
+    return found
 
 
 def rank_learned(model: ModelBundle, found: Shortlist, count: int, explain: bool) -> Ranked:

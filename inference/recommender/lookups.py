@@ -58,7 +58,7 @@ def trending_now(
 ) -> Listing:
     """What is watched most lately, by the bundle's counts and the live window's; only what anybody watched."""
     context = Context(profile_of(model, NOBODY, None), now_ms, live)
-    scores = trending.scores(model, context)
+    scores = trending.scores(model, context).values
     return _first(scores, allowed & (scores > 0), count)
 
 

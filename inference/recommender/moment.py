@@ -76,4 +76,4 @@ def _genres(model: ModelBundle) -> F32:
     has = model.catalogue.has_genre
     most = np.argsort(-has.sum(axis=1), kind="stable")[:MOST_GENRES]
     kept = has[np.sort(most)].T.astype(np.float32) if len(most) else np.zeros((has.shape[1], 1), np.float32)
-    return np.asarray(kept / np.sqrt(np.maximum(kept.sum(axis=1, keepdims=True), 1)), np.float32)
+    return np.ascontiguousarray(kept / np.sqrt(np.maximum(kept.sum(axis=1, keepdims=True), 1)), np.float32)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.recommender.arrays import F32, I32, I64
 from inference.recommender.bundle import ModelBundle
@@ -43,10 +45,18 @@ def profile_of(model: ModelBundle, user_id: str, document: Mapping[str, Any] | N
     rows = np.concatenate([known[0], live[0]])
     at_ms = np.concatenate([known[1], live[1]])
     values = np.concatenate([known[2], live[2]])
-    order = np.argsort(at_ms, kind="stable")[::-1]
-    _, newest = np.unique(rows[order], return_index=True)
-    keep = order[np.sort(newest)][::-1]
+    keep = _newest(rows, at_ms, len(model.catalogue))
     return Profile(rows[keep], at_ms[keep], values[keep], viewer_row, fresh=len(keep) > len(known[0]))
+
+
+def _newest(rows: I32, at_ms: I64, videos: int) -> NDArray[np.intp]:
+    """The places of every row's newest entry, oldest first; of equally new ones the last."""
+    order = at_ms.argsort(kind="stable")
+    sorted_rows, places = rows[order], np.arange(len(rows))
+    newest = np.empty(videos, np.intp)  # read only where it is written
+    newest[sorted_rows] = places  # of several the last stays
+    kept: NDArray[np.intp] = order[newest[sorted_rows] == places]
+    return kept
 
 
 def _bundled(model: ModelBundle, viewer_row: int) -> tuple[I32, I64, F32]:
@@ -59,8 +69,10 @@ def _bundled(model: ModelBundle, viewer_row: int) -> tuple[I32, I64, F32]:
 
 def _live(model: ModelBundle, watched: list[list[Any]]) -> tuple[I32, I64, F32]:
     row_of = model.catalogue.row_of
-    known = [(row_of[v], at, value) for v, at, value in watched if v in row_of]
-    rows = np.array([row for row, _, _ in known], np.int32)
-    at_ms = np.array([at for _, at, _ in known], np.int64)
-    values = np.array([np.nan if value is None else value for _, _, value in known], np.float32)
-    return rows, at_ms, values
+    known = [
+        (row, at, math.nan if value is None else value)
+        for video_id, at, value in watched
+        if (row := row_of.get(video_id)) is not None
+    ]
+    rows, at_ms, values = zip(*known, strict=True) if known else ((), (), ())
+    return np.array(rows, np.int32), np.array(at_ms, np.int64), np.array(values, np.float32)

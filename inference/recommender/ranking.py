@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from inference.recommender.arrays import F32, I32
 from inference.recommender.blend import contributions
 from inference.recommender.bundle import ModelBundle
-from inference.recommender.largest import largest
+from inference.recommender.scores import Scores
 from inference.recommender.sources import SOURCES
 
 
@@ -24,16 +24,12 @@ class Ranked:
     parts: dict[str, F32]
 
 
-def best(scores: F32, allowed: NDArray[np.bool_], quota: int) -> I32:
-    """At most `quota` allowed rows with evidence, those with the highest scores; in no order."""
-    return largest(scores * allowed, quota).astype(np.int32)
-
-
 def candidates(
-    model: ModelBundle, scores: Mapping[str, F32], allowed: NDArray[np.bool_]
+    model: ModelBundle, scores: Mapping[str, Scores], allowed: NDArray[np.bool_]
 ) -> tuple[I32, dict[str, I32]]:
     """Rows to rank, and which of them each source proposed (all allowed rows where the blend is broken)."""
-    proposed = {name: best(found, allowed, SOURCES[name].quota) for name, found in scores.items()}
+    mask = allowed.astype(np.float32)
+    proposed = {name: found.best(mask, SOURCES[name].quota) for name, found in scores.items()}
     if not model.blend.descending:
         return np.flatnonzero(allowed).astype(np.int32), proposed
     there = np.zeros(len(model.catalogue), np.bool_)
@@ -42,10 +38,10 @@ def candidates(
     return np.flatnonzero(there).astype(np.int32), proposed
 
 
-def rank(model: ModelBundle, scores: Mapping[str, F32], rows: I32, count: int) -> Ranked:
+def rank(model: ModelBundle, scores: Mapping[str, Scores], rows: I32, count: int) -> Ranked:
     """Blend the scores of `rows` and keep the `count` best; equal ones in the order of rows."""
     blend = model.blend
-    seen = {name: found[rows] for name, found in scores.items()}
+    seen = {name: found.of(rows) for name, found in scores.items()}
     seen |= {name: _property(model, name)[rows] for name in blend.properties}
     weights = dict.fromkeys(scores, 1.0) | blend.sources | blend.properties
     parts = contributions(seen, weights)
@@ -57,10 +53,12 @@ def rank(model: ModelBundle, scores: Mapping[str, F32], rows: I32, count: int) -
 def fill(model: ModelBundle, ranked: Ranked, allowed: NDArray[np.bool_], count: int) -> Ranked:
     """Complete a list that is too short with the most popular of what is left."""
     missing = count - len(ranked.rows)
+    if missing <= 0:
+        return ranked
     left = allowed.copy()
     left[ranked.rows] = False
     rows = np.flatnonzero(left)
-    if missing <= 0 or not len(rows):
+    if not len(rows):
         return ranked
     popular = rows[np.argsort(-model.trends.popularity[rows], kind="stable")[:missing]]
     return followed_by(ranked, popular.astype(np.int32), min(0.0, ranked.scores.min(initial=0.0)))

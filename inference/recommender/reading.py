@@ -83,7 +83,7 @@ def read_factors(
     viewers = None
     if with_viewers:
         viewers = read_npy(required(path, f"{name}_viewers.npy"), "<f4", (dimensions.get("viewers"), width))
-    return Factors(of_videos, viewers, of_videos.T @ of_videos)
+    return Factors.of(of_videos, viewers)
 
 
 def read_towers(path: Path, videos: int, dimensions: Mapping[str, int]) -> Towers:

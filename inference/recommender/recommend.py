@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.recommender.absence import why_absent
-from inference.recommender.arrays import F32, I32
+from inference.recommender.arrays import I32
 from inference.recommender.arrivals import Arrivals
 from inference.recommender.bundle import ModelBundle
 from inference.recommender.context import Context, LiveTrending, Request, allowed_rows
@@ -20,6 +20,7 @@ from inference.recommender.learned import rank_learned, shortlist
 from inference.recommender.moment import Moment, make_moment
 from inference.recommender.profile import profile_of
 from inference.recommender.ranking import Ranked, candidates, fill, followed_by, rank
+from inference.recommender.scores import Scores
 from inference.recommender.sinking import sink, with_own_scores
 from inference.recommender.sources import SOURCES, trending
 
@@ -188,7 +189,7 @@ def recommend(
     return Recommender(model).recommend(request, document, live, now_ms)
 
 
-def source_scores(model: ModelBundle, context: Context) -> dict[str, F32]:
+def source_scores(model: ModelBundle, context: Context) -> dict[str, Scores]:
     """The scores of every source this bundle uses; of trending alone where the others know nothing."""
     found = {name: SOURCES[name].scores(model, context) for name in model.blend.sources}
     known = {name: values for name, values in found.items() if values is not None}
@@ -221,17 +222,30 @@ def _with_arrivals(items: tuple[Item, ...], arrived: list[str], count: int) -> t
 def _items(
     model: ModelBundle, ranked: Ranked, proposed: Mapping[str, I32], explain: bool
 ) -> tuple[Item, ...]:
-    reasons: dict[int, list[str]] = {int(row): [] for row in ranked.rows}
-    for name, rows in proposed.items():
-        for row in set(rows.tolist()).intersection(reasons):
-            reasons[row].append(name)
-    ids = model.catalogue.video_ids
+    reasons = _reasons(ranked.rows, proposed, len(model.catalogue))
+    ids, scores = model.catalogue.video_ids, ranked.scores.tolist()
     return tuple(
         Item(
             ids[row],
-            float(ranked.scores[place]),
+            scores[place],
             tuple(reasons[row]) or ("popularity",),
             {name: float(part[place]) for name, part in ranked.parts.items()} if explain else {},
         )
         for place, row in enumerate(ranked.rows.tolist())
     )
+
+
+def _reasons(shown: I32, proposed: Mapping[str, I32], videos: int) -> dict[int, list[str]]:
+    """Who proposed each of the rows shown."""
+    reasons: dict[int, list[str]] = {row: [] for row in shown.tolist()}
+    if not proposed:
+        return reasons
+    is_shown = np.zeros(videos, np.bool_)
+    is_shown[shown] = True
+    rows = np.concatenate(list(proposed.values()))
+    (places,) = is_shown[rows].nonzero()
+    names, ends = list(proposed), np.cumsum([len(of) for of in proposed.values()])
+    sources = ends.searchsorted(places, side="right").tolist()
+    for row, source in zip(rows[places].tolist(), sources, strict=True):
+        reasons[row].append(names[source])
+    return reasons

@@ -59,7 +59,7 @@ def publish_many_viewers(store: Path, version: str, dataset: Dataset, vectors: F
     )
     width = model.factors.videos.shape[1]
     viewers = random.normal(size=(VIEWERS, width)).astype(np.float32)
-    factors = Factors(model.factors.videos, viewers, model.factors.gram)
+    factors = Factors.of(model.factors.videos, viewers)
     dimensions = {**model.manifest.dimensions, "viewers": VIEWERS}
     manifest = msgspec.structs.replace(model.manifest, dimensions=dimensions)
     large = replace(model, manifest=manifest, histories=histories, factors=factors)

@@ -33,7 +33,8 @@ def source(request: pytest.FixtureRequest) -> str:
 def scores(model: ModelBundle, source: str, user_id: str, watched: tuple[str, ...] = ()) -> F32 | None:
     document = {"watched": [[video, model.as_of_ms, None] for video in watched]} if watched else None
     context = Context(profile_of(model, user_id, document), model.as_of_ms + DAY)
-    return SOURCES[source].scores(model, context)
+    found = SOURCES[source].scores(model, context)
+    return None if found is None else found.of(np.arange(len(model.catalogue), dtype=np.int32))
 
 
 def test_a_blend_may_name_every_source() -> None:

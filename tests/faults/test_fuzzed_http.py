@@ -124,6 +124,7 @@ def test_thousands_of_fuzzed_requests(stage: Stage) -> None:
     check(stage, 2_000, seed=1)
 
 
+@pytest.mark.timeout(7_200)
 @pytest.mark.long
 def test_a_million_fuzzed_requests(stage: Stage) -> None:
     check(stage, 1_000_000, seed=2)

@@ -41,6 +41,7 @@ def test_an_abort_reaches_the_last_viewer_within_a_second(stage: Stage) -> None:
     assert max(taken) <= 1
 
 
+@pytest.mark.timeout(3_600)
 def test_three_load_balancers_keep_every_viewer_on_the_plans_arm(stage: Stage, tmp_path: Path) -> None:
     # F34, F35
     plan = stage.publish(stage.arm("v1"), stage.arm("v2"), share=0.3)
@@ -56,6 +57,7 @@ def test_three_load_balancers_keep_every_viewer_on_the_plans_arm(stage: Stage, t
     print(f"\n{requests:,} requests over {rounds} restarts")
 
 
+@pytest.mark.timeout(3_600)
 def test_memory_and_descriptors_stay_flat(stage: Stage) -> None:
     # F46, the load balancer's part
     stage.publish(stage.arm("v1"), stage.arm("v2"), share=0.3)

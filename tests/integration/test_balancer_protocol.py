@@ -18,6 +18,7 @@ from load_balancer.http import Receive, Scope, Send
 from load_balancer.protocol import Protocol
 
 HEAD = b" HTTP/1.1\r\nHost: a\r\n\r\n"
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close that throws away what is under way
 
 
 class Stage:
@@ -103,14 +104,55 @@ def test_what_comes_while_a_plain_request_is_served_is_read_in_its_order() -> No
     on_stage(use)
 
 
-def test_a_viewer_who_leaves_before_the_answer_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("target", [b"/recommend/u1", b"/readyz"], ids=["plain", "gunicorn's"])
+def test_a_viewer_who_will_send_no_more_gets_the_answer_and_the_connection_ends(target: bytes) -> None:
+    async def use(stage: Stage) -> None:
+        await stage.send(b"GET " + target + HEAD)
+        await until(lambda: stage.asked == [target.decode()])
+        stage.client.shutdown(socket.SHUT_WR)
+        await until(lambda: stage.protocol._is_last)
+        stage.go.set()
+        await stage.read_until(b"<" + target + b">")
+        assert await asyncio.get_running_loop().sock_recv(stage.client, 65536) == b""
+
+    on_stage(use)
+
+
+def test_what_was_sent_before_the_half_close_is_all_answered() -> None:
+    async def use(stage: Stage) -> None:
+        stage.go.set()
+        await stage.send(b"GET /recommend/u1" + HEAD + b"GET /recommend/u2" + HEAD)
+        stage.client.shutdown(socket.SHUT_WR)
+        await stage.read_until(b"</recommend/u2>")
+        assert stage.asked == ["/recommend/u1", "/recommend/u2"]
+
+    on_stage(use)
+
+
+def test_half_a_request_and_no_more_ends_the_connection() -> None:
+    async def use(stage: Stage) -> None:
+        await stage.send(b"GET /recommend/u1 HT")
+        stage.client.shutdown(socket.SHUT_WR)
+        assert await asyncio.get_running_loop().sock_recv(stage.client, 65536) == b""
+        assert stage.asked == []
+
+    on_stage(use)
+
+
+@pytest.mark.parametrize("reset", [True, False], ids=["reset", "closed"])
+def test_a_viewer_who_leaves_before_the_answer_is_no_error(
+    caplog: pytest.LogCaptureFixture, reset: bool
+) -> None:
     async def use(stage: Stage) -> None:
         await stage.send(b"GET /recommend/u1" + HEAD)
         await until(lambda: stage.asked == ["/recommend/u1"])
+        if reset:
+            stage.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         stage.client.close()
-        await until(lambda: stage.worker.nr_conns == 0)
+        # A close looks like the end of what the viewer has to say: the answer may still be waited for.
+        await until(lambda: stage.worker.nr_conns == 0 if reset else stage.protocol._is_last)
         stage.go.set()
-        await until(lambda: stage.worker.nr == 1)
+        await until(lambda: stage.worker.nr == 1 and stage.worker.nr_conns == 0)
 
     with caplog.at_level(logging.WARNING):
         on_stage(use)
@@ -124,7 +166,7 @@ def test_a_viewer_who_is_gone_before_the_request_is_read_is_no_error(
         # All of it before the loop has its turn: when it reads the request, the connection has no address any more.
         with socket.create_connection(stage.client.getpeername()) as hasty:
             hasty.sendall(b"GET /recommend/u1" + HEAD)
-            hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         stage.go.set()
         await until(lambda: stage.asked == ["/recommend/u1"])
 

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry
 
 from core.recommend_query import RecommendQuery
 from core.traffic import Shadow, TrafficPlan, Upstream
-from load_balancer.answers import Item, Recommendation
-from load_balancer.metrics import BalancerMetrics
+from load_balancer.answers import Shown
+from load_balancer.metrics import ShadowMetrics
 from load_balancer.shadow import MOST, ShadowPlayer
 from tests.fake_arm import FakeArm
 
@@ -18,8 +18,8 @@ QUERY = RecommendQuery("u1", count=3)
 MAIN = Upstream(version="v1", bundle_digest="d1", url="http://127.0.0.1:1")
 
 
-def shown(*videos: str) -> Recommendation:
-    return Recommendation("r1", "u1", "main", "v1", False, [Item(video, 1.0) for video in videos])
+def shown(*videos: str) -> Shown:
+    return Shown(videos, False, b"")
 
 
 class Play:
@@ -27,13 +27,13 @@ class Play:
 
     def __init__(self, url: str, share: float, attempt_s: float) -> None:
         self.registry = CollectorRegistry()
-        self.player = ShadowPlayer(BalancerMetrics(self.registry), attempt_s, random.Random(1))
+        self.player = ShadowPlayer(ShadowMetrics(self.registry), attempt_s, random.Random(1))
         upstream = Upstream(version="v2", bundle_digest="d2", url=url)
         self.plan = TrafficPlan(
             epoch=1, created_ms=0, main=MAIN, shadow=Shadow(upstream=upstream, share=share)
         )
 
-    def offer(self, query: RecommendQuery = QUERY, answer: Recommendation | None = None) -> None:
+    def offer(self, query: RecommendQuery = QUERY, answer: Shown | None = None) -> None:
         self.player.offer(self.plan, query, "r1", answer or shown("v2-0", "v2-2", "v2-1"))
 
     def copies(self, outcome: str) -> float:

@@ -120,8 +120,8 @@ def test_what_is_watched_live_changes_history_factors_and_the_list(model: ModelB
         first, then = SOURCES[name].scores(model, before), SOURCES[name].scores(model, after)
         assert first is not None
         assert then is not None
-        odd = np.arange(VIDEOS) % 2 == 1
-        assert then[odd].mean() > first[odd].mean()
+        odd = np.arange(1, VIDEOS, 2, dtype=np.int32)
+        assert then.of(odd).mean() > first.of(odd).mean()
 
 
 def test_what_is_watched_right_now_climbs_the_charts(model: ModelBundle) -> None:

@@ -4,6 +4,7 @@ the load balancer."""
 from __future__ import annotations
 
 import shutil
+import socket
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,68 @@ def put(stage: Stage, collection: str, documents: dict[str, Document]) -> None:
     store = open_serving_store(stage.platform, SystemClock())
     store.put_many(collection, documents)
     store.close()
+
+
+class Kept:
+    """One connection to a service, and what comes back on it."""
+
+    def __init__(self, service: Running) -> None:
+        host, port = service.url.removeprefix("http://").split(":")
+        self.socket = socket.create_connection((host, int(port)), timeout=20)
+        self.reader = self.socket.makefile("rb")
+
+    def answer(self) -> tuple[int, bytes]:
+        """Status and body of the next response."""
+        status = int(self.reader.readline().split()[1])
+        head = b"".join(iter(self.reader.readline, b"\r\n")).lower()
+        length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
+        return status, self.reader.read(length)
+
+
+def test_requests_of_every_kind_take_turns_on_a_kept_connection(service: Running) -> None:
+    kept = Kept(service)
+    plain = b"GET /recommend/u00?count=3 HTTP/1.1\r\nHost: a\r\n\r\n"
+    livez = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
+    wrong = plain.replace(b"count=3", b"genre=nonsense")
+    lists = [200, 200, 200, 400, 200, 200, 200, 200, 200]
+    for sent in (plain, livez, plain, wrong, plain, plain + plain, livez + plain):
+        kept.socket.sendall(sent)
+    statuses, bodies = zip(*(kept.answer() for _ in lists), strict=True)
+    assert list(statuses) == lists
+    assert [b'"items"' in body for body in bodies] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+        True,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_each_kind_of_request_alone_on_a_kept_connection(service: Running) -> None:
+    kept = Kept(service)
+    plain = b"GET /recommend/u00?count=3 HTTP/1.1\r\nHost: a\r\nX-Understudy-Request-Id: r1\r\n\r\n"
+    for sent, status, said in (
+        (plain, 200, b'"request_id":"r1"'),
+        (plain, 200, b'"request_id":"r1"'),
+        (plain.replace(b": r1", b": -"), 400, b"request_id"),
+        (plain.replace(b"count=3", b"genre=nonsense"), 400, b"is unknown"),
+        (plain.replace(b"/u00", b"/u%3000"), 200, b'"user_id":"u000"'),
+        (plain.replace(b"GET", b"POST"), 405, b"title"),
+        (plain, 200, b'"user_id":"u00"'),
+        (plain + plain, 200, b'"user_id":"u00"'),
+    ):
+        kept.socket.sendall(sent)
+        found = kept.answer()
+        assert found[0] == status, sent
+        assert said in found[1]
+    assert kept.answer()[0] == 200
+    kept.socket.sendall(plain[:20])
+    kept.socket.sendall(plain[20:])
+    assert kept.answer()[0] == 200
 
 
 def test_a_known_viewer_gets_videos_of_its_taste(service: Running) -> None:

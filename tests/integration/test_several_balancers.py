@@ -65,6 +65,7 @@ def restart(stage: Stage, balancers: list[Running], round_: int) -> None:
     """One of them goes, each time in another way, and is back on its port."""
     place = round_ % len(balancers)
     going = balancers[place]
+    port = int(going.url.rsplit(":", 1)[1])
     if round_ % 3 == 2:
         # Until the old worker is gone it may take a connection, and end it between two requests of a bunch.
         before = going.log.read_text().count("Worker exiting")
@@ -75,9 +76,16 @@ def restart(stage: Stage, balancers: list[Running], round_: int) -> None:
         return
     if round_ % 3 == 0:
         going.kill()
+        # Its worker answers in its name until it notices.
+        wait_until(lambda: not _listens(port), 60, "the worker's end")
     else:
         going.terminate(40)
-    balancers[place] = stage.balancer(port=int(going.url.rsplit(":", 1)[1]), **PATIENT)
+    balancers[place] = stage.balancer(port=port, **PATIENT)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.parametrize(

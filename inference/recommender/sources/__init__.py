@@ -1,7 +1,7 @@
 """Candidate sources: one small module each, all with the same signature.
 
-A source gives every video of the catalogue a score: above 0 is evidence in favour, 0 is none, below is
-evidence against. Scores of one source compare with each other, not with another source's. None means that
+A source gives every video of the catalogue a score (scores.py): above 0 is evidence in favour, 0 is none, below
+is evidence against. Scores of one source compare with each other, not with another source's. None means that
 the source has nothing to say about this viewer. Taking the best of each source, and weighing them, is the
 caller's work.
 """
@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, NamedTuple
 
-from inference.recommender.arrays import F32
 from inference.recommender.bundle import ModelBundle
 from inference.recommender.context import Context
+from inference.recommender.scores import Scores
 from inference.recommender.sources import (
     alike,
     als,
@@ -27,13 +27,13 @@ from inference.recommender.sources import (
     trending,
 )
 
-Scores = Callable[[ModelBundle, Context], F32 | None]
+Find = Callable[[ModelBundle, Context], Scores | None]
 
 
 class Source(NamedTuple):
-    """`scores(model, context)` is float32 (V,), finite; `quota` is how many candidates it may propose to a blend."""
+    """`quota` is how many candidates it may propose to a blend."""
 
-    scores: Scores
+    scores: Find
     quota: int
 
 

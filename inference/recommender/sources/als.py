@@ -1,4 +1,4 @@
-"""Matrix factorisation over the whole catalogue: exact, one product of factors."""
+"""Matrix factorisation over the whole catalogue: exact products of factors."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from inference.recommender.arrays import F32, I32, Factors
 from inference.recommender.blend import FoldIn
 from inference.recommender.bundle import ModelBundle
 from inference.recommender.context import Context
+from inference.recommender.scores import Products
 
 
-def scores(model: ModelBundle, context: Context) -> F32 | None:
+def scores(model: ModelBundle, context: Context) -> Products | None:
     """Predicted preference, from the bundle's factor of the viewer or one folded in from fresh history."""
     factors = model.factors
     if factors is None:
         return None
     factor = _viewer_factor(factors, model.blend.als, context)
-    return None if factor is None else np.asarray(factors.videos @ factor, np.float32)
+    return None if factor is None else Products(factors, factor)
 
 
-def recent_scores(model: ModelBundle, context: Context) -> F32 | None:
+def recent_scores(model: ModelBundle, context: Context) -> Products | None:
     """The same with factors of what was watched lately."""
     if model.signals is None or not len(context.history):
         return None
     factors, how = model.signals.factors_recent, model.signals.how
     factor = fold_in(factors, context.history, how.als_recent, context.history_days)
-    return np.asarray(factors.videos @ factor, np.float32)
+    return Products(factors, factor)
 
 
 def _viewer_factor(factors: Factors, how: FoldIn | None, context: Context) -> F32 | None:
@@ -49,6 +50,5 @@ def fold_in(factors: Factors, rows: I32, how: FoldIn, days: F32 | None = None) -
     if how.half_life_days is not None and days is not None:
         more *= np.exp2(-days / np.float32(how.half_life_days))
     left = factors.gram + (watched * more[:, None]).T @ watched
-    left += np.float32(how.regularization) * np.eye(watched.shape[1], dtype=np.float32)
-    solved: F32 = np.linalg.solve(left, watched.T @ (1 + more)).astype(np.float32)
-    return solved
+    left.flat[:: len(left) + 1] += np.float32(how.regularization)
+    return np.asarray(np.linalg.solve(left, (1 + more) @ watched), np.float32)

@@ -8,12 +8,13 @@ from core.clock import DAY
 from inference.recommender.arrays import F32, I32
 from inference.recommender.bundle import ModelBundle
 from inference.recommender.context import Context
+from inference.recommender.scores import Dense
 
 NEW_FOR_DAYS = 30
 HARDLY_WATCHED = 10
 
 
-def scores(model: ModelBundle, context: Context) -> F32 | None:
+def scores(model: ModelBundle, context: Context) -> Dense | None:
     """Cosine of a new video's text with the mean text of the last watched; all alike without any."""
     since = model.as_of_ms - NEW_FOR_DAYS * DAY
     is_new = (model.catalogue.added_ms >= since) & (model.trends.popularity < HARDLY_WATCHED)
@@ -24,9 +25,9 @@ def scores(model: ModelBundle, context: Context) -> F32 | None:
     recent = context.recent
     if not len(recent):
         found[rows] = 1
-        return found
+        return Dense(found)
     found[rows] = np.clip(model.embeddings[rows] @ text_taste(model, recent), 0, None)
-    return found
+    return Dense(found)
 
 
 def text_taste(model: ModelBundle, rows: I32) -> F32:

@@ -7,18 +7,19 @@ import numpy as np
 from inference.recommender.arrays import F32, Towers
 from inference.recommender.bundle import ModelBundle
 from inference.recommender.context import Context
+from inference.recommender.scores import Dense
 
 LAST = 30
 HALF_LIFE = 10.0  # in videos: the tenth last counts half as much as the last
 
 
-def scores(model: ModelBundle, context: Context) -> F32 | None:
+def scores(model: ModelBundle, context: Context) -> Dense | None:
     """Products of vectors less the mean over the catalogue; below 0 is evidence against."""
     towers, recent = model.towers, context.recent[-LAST:]
     if towers is None or not len(recent):
         return None
     found = towers.videos @ viewer_vector(towers, recency(len(recent)) @ towers.videos[recent])
-    return np.asarray(found - found.mean(), np.float32)
+    return Dense(np.asarray(found - found.mean(), np.float32))
 
 
 def recency(watched: int) -> F32:

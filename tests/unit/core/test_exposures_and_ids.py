@@ -1,9 +1,11 @@
+from itertools import islice
+
 import msgspec
 import pytest
 
 from core.errors import InvalidEventError, InvalidInputError
 from core.exposures import Exposure, decode_exposures, encode_exposures
-from core.ids import check_id, check_version
+from core.ids import check_id, check_version, new_id, new_ids
 from core.traffic import TrafficPlan, Upstream
 
 
@@ -56,3 +58,9 @@ def test_a_traffic_plan_reads_back_as_itself() -> None:
         overrides={"7": "canary"},
     )
     assert msgspec.json.decode(msgspec.json.encode(plan), type=TrafficPlan) == plan
+
+
+def test_ids_that_come_one_after_the_other_are_ids_and_differ() -> None:
+    found = list(islice(new_ids(), 1_000))
+    assert len(set(found)) == len(found)
+    assert {len(check_id("request_id", one)) for one in (*found, new_id())} == {32}

@@ -7,10 +7,13 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from inference.recommender.bundle import ModelBundle
 from inference.recommender.context import Context, Request, allowed_rows
-from inference.recommender.diversity import closest_cold, marginal_relevance, with_cold
+from inference.recommender.diversity import closest_cold, marginal_relevance, with_cold, within_reach
 from inference.recommender.profile import profile_of
 from inference.recommender.recommend import Item, Recommender
 from inference.recommender.sources import content
@@ -42,7 +45,7 @@ def test_cold_videos_that_nobody_proposed_come_by_their_texts(hardly_watched: Mo
     assert len(found) == 2
     assert all(row % 2 == 0 for row in found)
     unwatched = hardly_watched.trends.popularity == 0
-    assert scores[found].tolist() == np.sort(scores[unwatched])[::-1][:2].tolist()
+    assert scores.of(found).tolist() == np.sort(scores.values[unwatched])[::-1][:2].tolist()
     assert cold_for(hardly_watched, "u02", 10, found[:1]) == found[1:]
     assert cold_for(hardly_watched, "u02", 10, found) == []
     assert cold_for(hardly_watched, "u02", 4, []) == []
@@ -69,6 +72,23 @@ def test_diversity_takes_the_next_of_another_kind() -> None:
     vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.float32)
     assert marginal_relevance(scores, vectors, 0.0, 3).tolist() == [0, 1, 2]
     assert marginal_relevance(scores, vectors, 0.5, 3).tolist() == [0, 2, 1]
+
+
+@given(
+    arrays(np.float32, st.integers(2, 40), elements=st.floats(0, 1, width=32)),
+    st.integers(1, 10),
+    st.floats(0.0, 1.0, width=32),
+    st.integers(0, 99),
+)
+def test_what_is_out_of_reach_is_never_chosen(
+    relevance: np.ndarray, count: int, weight: float, seed: int
+) -> None:
+    count = min(count, len(relevance))
+    vectors = np.random.default_rng(seed).normal(size=(len(relevance), 3)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    near = within_reach(relevance, weight, count)
+    chosen = near[marginal_relevance(relevance[near], vectors[near], weight, count)]
+    assert chosen.tolist() == marginal_relevance(relevance, vectors, weight, count).tolist()
 
 
 def test_cold_videos_get_their_places_from_the_end() -> None:

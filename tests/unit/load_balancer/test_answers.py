@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.recommend_query import RecommendQuery
-from load_balancer.answers import RefusedRequestError, encode, read_answer, static_answer
+from load_balancer.answers import RefusedRequestError, read_answer, static_answer
 from load_balancer.connection import Response, UpstreamError
 
 QUERY = RecommendQuery("u1", count=3)
@@ -20,20 +20,42 @@ GOOD = {
 }
 
 
-def read(query: RecommendQuery = QUERY, status: int = 200, **changes: object):  # type: ignore[no-untyped-def]
-    return read_answer(
-        Response(status, json.dumps({**GOOD, **changes}).encode()), query, "r1", "canary", "v1"
-    )
+def read(query: RecommendQuery = QUERY, status: int = 200, dumps=json.dumps, **changes: object):  # type: ignore[no-untyped-def]
+    return read_answer(Response(status, dumps({**GOOD, **changes}).encode()), query, "r1", "canary", "v1")
 
 
-def test_the_viewer_gets_the_list_and_the_arm() -> None:
-    assert json.loads(encode(read())) == {**GOOD, "arm": "canary"}
+def as_our_service_writes(answer: object) -> str:
+    return json.dumps(answer, separators=(",", ":"))
 
 
-def test_members_we_do_not_know_do_not_reach_the_viewer() -> None:
+WRITTEN = pytest.mark.parametrize("dumps", [json.dumps, as_our_service_writes], ids=["spaced", "as ours"])
+
+
+@WRITTEN
+@pytest.mark.parametrize("degraded", [False, True])
+def test_the_viewer_gets_the_list_and_the_arm(dumps: object, degraded: bool) -> None:
+    answer = read(dumps=dumps, degraded=degraded)
+    assert json.loads(answer.body) == {**GOOD, "arm": "canary", "degraded": degraded}
+    assert answer.degraded == degraded
+    assert answer.video_ids == ("m0", "m1", "m2")
+
+
+@WRITTEN
+def test_members_we_do_not_know_do_not_reach_the_viewer(dumps: object) -> None:
     assert "arm" not in GOOD
-    assert json.loads(encode(read(arm="main", secret="x")))["arm"] == "canary"
-    assert b"secret" not in encode(read(secret="x"))
+    assert json.loads(read(dumps=dumps, arm="main", secret="x").body)["arm"] == "canary"
+    assert b"secret" not in read(dumps=dumps, secret="x").body
+    item = {"video_id": "m1", "score": 0.5, "sources": []}
+    answer = read(dumps=dumps, items=[{**item, "secret": "x"}])
+    assert json.loads(answer.body)["items"] == [item]
+
+
+@pytest.mark.parametrize("after", ["[]", ",1", '],"items":[', '"}', "}", " x"])
+def test_nothing_is_smuggled_in_behind_the_items(after: str) -> None:
+    body = as_our_service_writes(GOOD)
+    for broken in (f"{body[:-1]}{after}}}", f"{body}{after}"):
+        with pytest.raises(UpstreamError):
+            read_answer(Response(200, broken.encode()), QUERY, "r1", "canary", "v1")
 
 
 @pytest.mark.parametrize(
@@ -53,17 +75,19 @@ def test_members_we_do_not_know_do_not_reach_the_viewer() -> None:
         None,
     ],
 )
-def test_a_list_that_is_none_is_an_error(items: object) -> None:
+@WRITTEN
+def test_a_list_that_is_none_is_an_error(items: object, dumps: object) -> None:
     with pytest.raises(UpstreamError):
-        read(items=items)
+        read(items=items, dumps=dumps)
 
 
 @pytest.mark.parametrize(
     "changes", [{"request_id": "r2"}, {"user_id": "u2"}, {"version": "v0"}, {"degraded": 1}]
 )
-def test_an_answer_to_something_else_is_an_error(changes: dict[str, object]) -> None:
+@WRITTEN
+def test_an_answer_to_something_else_is_an_error(changes: dict[str, object], dumps: object) -> None:
     with pytest.raises(UpstreamError):
-        read(**changes)
+        read(dumps=dumps, **changes)
 
 
 @pytest.mark.parametrize("status", [204, 301, 404, 500, 503])
@@ -78,7 +102,7 @@ def test_a_refused_request_is_told_apart_and_says_why() -> None:
 
 
 def test_a_genre_may_have_nothing_left() -> None:
-    assert read(RecommendQuery("u1", count=3, genre="noir"), items=[]).items == []
+    assert read(RecommendQuery("u1", count=3, genre="noir"), items=[]).video_ids == ()
 
 
 def test_a_request_after_one_that_is_not_known_is_refused_and_pages_end() -> None:
@@ -86,7 +110,7 @@ def test_a_request_after_one_that_is_not_known_is_refused_and_pages_end() -> Non
     with pytest.raises(RefusedRequestError, match="not known") as refused:
         read_answer(Response(404, b'{"detail":"not known"}'), query, "r1", "main", "v1")
     assert refused.value.status == 404
-    assert read(query, items=[]).items == []
+    assert read(query, items=[]).video_ids == ()
     assert static_answer(("a",), query, "r1") is None
 
 
@@ -105,7 +129,8 @@ def test_the_static_list_leaves_out_what_the_request_excludes() -> None:
     query = RecommendQuery("u1", count=2, exclude=("b",), context_video="a")
     answer = static_answer(("a", "b", "c", "d", "e"), query, "r1")
     assert answer is not None
-    assert (answer.arm, answer.degraded, answer.video_ids) == ("static", True, ("c", "d"))
+    assert (answer.degraded, answer.video_ids) == (True, ("c", "d"))
+    assert json.loads(answer.body)["arm"] == "static"
 
 
 def test_no_static_list_no_static_answer() -> None:

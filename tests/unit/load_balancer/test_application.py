@@ -4,11 +4,13 @@ import asyncio
 import json
 import random
 from collections.abc import MutableMapping
+from itertools import count
 from typing import Any, NamedTuple
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from core.accept import prefers_text
 from core.clock import ManualClock
 from core.events import TOPIC_EXPOSURES, TOPIC_INTERACTIONS
 from core.exposures import Exposure, decode_exposures
@@ -18,7 +20,7 @@ from load_balancer.arms import Arms
 from load_balancer.exposures import ExposureWriter
 from load_balancer.group_commit import GroupCommit
 from load_balancer.hot import Events, Recommend
-from load_balancer.http import Receive, Scope, Send
+from load_balancer.http import Receive, Scope, Send, listed
 from load_balancer.lookups import Lookups
 from load_balancer.metrics import BalancerMetrics
 from load_balancer.plans import PlanPoller
@@ -83,9 +85,9 @@ def play(
             exposures.stop(0.05 if away else 3)
 
         proxy = Proxy(arms, Deadlines(1, 2), random.Random(1))
-        shadow = ShadowPlayer(metrics, 1, random.Random(1))
+        shadow = ShadowPlayer(metrics.shadow, 1, random.Random(1))
         app = Balancer(
-            Recommend(plans, arms, proxy, exposures, shadow, metrics, clock),
+            Recommend(plans, arms, proxy, exposures, shadow, metrics, clock, map("r{}".format, count())),
             Events(commits, metrics, clock, 1.0, 1.0),
             Lookups(plans, arms, Deadlines(1, 2), metrics),
             pages,
@@ -172,6 +174,13 @@ def test_plain_text_is_ids_joined_by_commas() -> None:
     assert (answer.headers["content-type"], answer.body) == ("text/plain; charset=utf-8", b"v1-0,v1-1,v1-2")
 
 
+def test_an_accept_header_on_several_lines_is_one_list() -> None:
+    lines = [(b"accept", b"application/json;q=0.1"), (b"host", b"a"), (b"accept", b"text/plain")]
+    assert prefers_text(listed({"headers": lines}, b"accept"))
+    assert not prefers_text(listed({"headers": lines[:2]}, b"accept"))
+    assert listed({"headers": []}, b"accept") == b""
+
+
 def test_testers_exposures_are_marked() -> None:
     outcome = play(get("/recommend/tester"), get("/recommend/other"), overrides={"tester": "main"})
     assert [seen.forced for seen in outcome.exposures] == [True, False]
@@ -199,6 +208,13 @@ def test_the_static_list_when_the_arm_is_gone() -> None:
         "error",
         ("t1", "t2"),
     )
+
+
+def test_the_static_list_goes_on_page_after_page() -> None:
+    pages = [get("/recommend/u1?count=2"), *(get(f"/recommend/u1?count=2&after=r{n}") for n in range(3))]
+    outcome = play(*pages, mode="close", fallback=tuple("abcde"))
+    shown = [json.loads(answer.body).get("items", []) for answer in outcome.answers]
+    assert ["".join(item["video_id"] for item in items) for items in shown] == ["ab", "cd", "e", ""]
 
 
 def test_503_when_nobody_can_answer_is_an_exposure_to_nothing() -> None:

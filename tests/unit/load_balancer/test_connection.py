@@ -6,6 +6,7 @@ from time import monotonic
 
 import pytest
 
+from core.errors import InvalidInputError
 from load_balancer.arms import address
 from load_balancer.connection import AttemptTimeoutError, Response, UpstreamError
 from load_balancer.pool import IDLE_S, BusyError, Pool
@@ -107,6 +108,32 @@ def test_the_deadline_holds_and_closes_the_connection() -> None:
 
     with_arm(arm, use)
     assert arm.connections == 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://a b:80",
+        "http://a\t:80",
+        "http://a%0d:80",
+        "http://ä:80",
+        "http://a:80/",
+        "http://u@a:80",
+        "https://a:80",
+        "http://a",
+    ],
+)
+def test_what_is_no_plain_address_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInputError, match="upstream"):
+        address(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [("http://a-b.c_d:80", "a-b.c_d"), ("http://[::1]:80", "::1"), ("http://127.0.0.1:80", "127.0.0.1")],
+)
+def test_names_and_addresses_are_taken(url: str, host: str) -> None:
+    assert address(url) == (host, 80)
 
 
 def test_nobody_listens() -> None:

@@ -15,7 +15,7 @@ from storage.arrays import read_npy, read_npz
 def test_a_proper_array_is_mapped_and_read_only(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.ones((3, 2), np.float32))
     array = read_npy(tmp_path / "a.npy", "<f4", (None, 2))
-    assert isinstance(array, np.memmap)
+    assert isinstance(array.base, np.memmap)
     assert not array.flags.writeable
 
 

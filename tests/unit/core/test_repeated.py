@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from core.errors import DependencyError
-from inference.background import Repeated
+from core.repeated import Repeated
 
 
 def test_it_looks_at_once_and_ends() -> None:

@@ -9,9 +9,7 @@ microseconds, this 4.
 from __future__ import annotations
 
 import re
-from typing import Final
-
-from load_balancer.http import Header, Scope
+from typing import Any, Final
 
 # Below every limit of the server on lines and headers, so that none of them has to be asked.
 MOST_BYTES: Final = 4000
@@ -28,12 +26,12 @@ _NOT_PLAIN: Final = frozenset(
 )  # fmt: skip
 
 
-def read_plain(data: bytes) -> Scope | None:
+def read_plain(data: bytes) -> dict[str, Any] | None:
     """What depends on the request in an ASGI scope, or None if this is not exactly one plain request."""
     if len(data) > MOST_BYTES or (match := _HEAD.fullmatch(data)) is None:
         return None
     path, query, fields = match.groups(b"")
-    headers: list[Header] = [(name.lower(), value.rstrip()) for name, value in _FIELD.findall(fields)]
+    headers = [(name.lower(), value.rstrip()) for name, value in _FIELD.findall(fields)]
     names = [name for name, _ in headers]
     if names.count(b"host") != 1 or not _NOT_PLAIN.isdisjoint(names):
         return None

@@ -5,7 +5,7 @@ from gunicorn.asgi.parser import CallbackRequest, PythonProtocol
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from load_balancer.plain import MOST_BYTES, read_plain
+from core.plain_request import MOST_BYTES, read_plain
 
 PLAIN = b"GET /recommend/u1?count=5 HTTP/1.1\r\nHost: a\r\nAccept:  text/plain \r\n\r\n"
 
