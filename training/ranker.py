@@ -1,23 +1,20 @@
-"""Two LightGBM models over the folds' examples, monotone in shares and places: the order within a list, and the odds.
+"""A LightGBM model over the folds' examples, monotone in shares and places: the odds that a candidate is watched.
 
-LambdaRank looks at the top of each list and is unsteady where few viewers hit; the odds of every candidate are not.
-The sum of both did as well as the better one on every fold that was tried.
+Among the candidates of one viewer the order of the odds is the list. LambdaRank, which looks at the top of each list
+alone, is unsteady where few viewers hit, and its sum with the odds is within chance of them at twice the trees.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.recommender.arrays import F32, F64
+from inference.recommender.arrays import F32
 from inference.recommender.features import NAMES, monotone
-from training.merged_trees import merged
-
-LEAST_SPREAD: Final = 1e-6  # of a model that found nothing to tell candidates apart by
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,8 @@ class RankerSettings:
 
     A fold asks at most `viewers_per_fold` viewers with `least_history` interactions or more; with `viewers`
     in total no more folds are made. A fold's past holds at least `least_past` of all interactions, and with
-    fewer than `least_hits` hits in all there is no ranker. There are `trees` of either objective.
+    fewer than `least_hits` hits in all there is no ranker. Each tree sees shares `columns` of the features and
+    `rows` of the examples.
     """
 
     least_history: int = 5
@@ -39,8 +37,8 @@ class RankerSettings:
     leaves: int = 15
     least_in_leaf: int = 100
     columns: float = 0.5
+    rows: float = 0.5
     l2: float = 5.0
-    truncation: int = 30
     seed: int = 1
 
 
@@ -68,19 +66,9 @@ def train_ranker(folds: Sequence[Examples], settings: RankerSettings) -> str | N
     sizes = np.concatenate([fold.sizes for fold in useful])
     owner = np.repeat(np.arange(len(sizes)), sizes)
     evenly = 1 / np.sqrt(np.bincount(owner, labels))[owner]  # else those who watch much decide everything
-    models = []
-    for objective, weights in (("lambdarank", None), ("binary", evenly)):
-        data = lightgbm.Dataset(features, labels, group=sizes, weight=weights, feature_name=list(NAMES))
-        booster = lightgbm.train(parameters(settings, objective), data, num_boost_round=settings.trees)
-        scores = np.asarray(booster.predict(features, raw_score=True, num_threads=1))
-        models.append((str(booster.model_to_string()), 1 / max(_spread(scores, owner), LEAST_SPREAD)))
-    return merged(models)
-
-
-def _spread(scores: F64, owner: NDArray[np.int64]) -> float:
-    """Standard deviation of scores within one viewer's candidates, over all viewers."""
-    means = np.bincount(owner, scores) / np.bincount(owner)
-    return float(np.sqrt(np.mean((scores - means[owner]) ** 2)))
+    data = lightgbm.Dataset(features, labels, weight=evenly, feature_name=list(NAMES))
+    booster = lightgbm.train(parameters(settings), data, num_boost_round=settings.trees)
+    return str(booster.model_to_string())
 
 
 def _useful(fold: Examples) -> Examples:
@@ -90,15 +78,16 @@ def _useful(fold: Examples) -> Examples:
     return Examples(fold.features[keep[owner]], fold.labels[keep[owner]], fold.sizes[keep])
 
 
-def parameters(settings: RankerSettings, objective: str) -> dict[str, Any]:
+def parameters(settings: RankerSettings) -> dict[str, Any]:
     """What LightGBM is told; one thread and row-wise, so that the same data makes the same trees."""
     return {
-        "objective": objective,
-        "lambdarank_truncation_level": settings.truncation,
+        "objective": "binary",
         "learning_rate": settings.learning_rate,
         "num_leaves": settings.leaves,
         "min_data_in_leaf": settings.least_in_leaf,
         "feature_fraction": settings.columns,
+        "bagging_fraction": settings.rows,
+        "bagging_freq": 1,
         "lambda_l2": settings.l2,
         "monotone_constraints": monotone(),
         "num_threads": 1,

@@ -18,8 +18,8 @@ from inference.recommender.ranking import Ranked
 from inference.recommender.sources import SOURCES
 
 MOST: Final = 600  # candidates that reach the ranker
-CHART_QUOTA: Final = 40
-PERSONAL_QUOTA: Final = 30
+CHART_QUOTA: Final = 30
+PERSONAL_QUOTA: Final = 20
 PROPOSING: Final = ("towers",)
 """Sources that only some bundles have: they propose candidates, and the ranker is not told their scores."""
 

@@ -40,8 +40,8 @@ class Ranker:
             raise ValueError("it was trained on other features than this build makes: train again")
 
     def scores(self, features: F32) -> NDArray[np.float64]:
-        """One score a row of features (n, len(NAMES)); higher is better."""
-        return np.asarray(self._booster.predict(features, num_threads=1))
+        """One score a row of features (n, len(NAMES)): the sum of its `contributions`; higher is better."""
+        return np.asarray(self._booster.predict(features, raw_score=True, num_threads=1))
 
     def importance(self) -> dict[str, float]:
         """Each feature's share of what all splits of all trees gained, the largest first."""
