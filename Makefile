@@ -39,7 +39,7 @@ test-long: $(VENV)/.dev ## the tests that take longer than `make test` allows
 	$(RUN)/pytest -m long $(TESTS)
 
 simulate-evaluation: $(VENV)/.dev ## measure every figure of the online evaluation again and write them into its page
-	OMP_NUM_THREADS=1 $(RUN)/python -m deploy.evaluation.simulate --write docs/online-evaluation.md
+	OMP_NUM_THREADS=1 $(RUN)/python -m deploy.evaluation.simulate --keep .simulated --write docs/online-evaluation.md
 
 bench-quality: $(VENV)/.dev ## how good the recommendations are, into docs/quality.md; QUALITY_ARGS=... is passed on
 	$(RUN)/python -m tests.benchmarks.bench_quality --write docs/quality.md $(QUALITY_ARGS)

@@ -33,6 +33,7 @@ _COLUMNS: Final = (
     "received_ms",
 )
 _FETCH: Final = 20_000
+_PORTION: Final = 600  # rows held at once: so few that the garbage collector, which counts them, stays away
 _RUN_GAP: Final = 1_000
 
 
@@ -136,7 +137,7 @@ def interactions_between(
         query = query.where(t.event_type.in_(sorted(event_types)))
     if up_to_row is not None:
         query = query.where(t.row_id <= up_to_row)
-    columns = _columns(connection.execute(query).all(), 7)
+    columns = _columns(connection.execute(query).partitions(_PORTION), 7)
     return OutcomeColumns(
         user_ids=columns[0],
         video_ids=columns[1],
@@ -261,5 +262,9 @@ def _runs(offsets: set[int]) -> Iterator[tuple[int, int]]:
     yield first, last
 
 
-def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+def _columns(portions: Iterable[Sequence[Sequence[Any]]], width: int) -> list[list[Any]]:
+    columns: list[list[Any]] = [[] for _ in range(width)]
+    for rows in portions:
+        for column, values in zip(columns, zip(*rows, strict=True), strict=True):
+            column.extend(values)
+    return columns

@@ -90,8 +90,12 @@ def expected_shares(shares: Sequence[float]) -> Floats:
     return np.where(later, expected, np.nan)
 
 
-def log_sample_ratio(counts: ArrayLike, expected: Floats, concentration: float) -> Floats:
-    """Log e-value against the expected shares: a product over cells of Dirichlet (beta) mixtures.
+def log_sample_ratio(counts: ArrayLike, expected: Floats, concentration: float, loss: float) -> Floats:
+    """Log e-value against the expected shares: a mixture of three e-values.
+
+    Two parts in five each expect that one arm, canary or main, loses a part `loss` of its viewers in every cell:
+    the alternatives that are to be found soonest. One part in five is a product over cells of Dirichlet (beta)
+    mixtures, which finds whatever else it may be.
 
     Args:
         counts: shape (..., stages + 1, stages, 2), viewers in main and in the canary by cell.
@@ -102,6 +106,18 @@ def log_sample_ratio(counts: ArrayLike, expected: Floats, concentration: float) 
     tested = ~np.isnan(expected)
     p = np.where(tested, expected, 0.5)
     a, b = concentration * p, concentration * (1 - p)
-    log_ratio = betaln(a + c, b + m) - betaln(a, b) - c * np.log(p) - m * np.log1p(-p)
-    value: Floats = np.where(tested, log_ratio, 0.0).sum(axis=(-2, -1))
+    parts = (
+        (0.4, _log_odds_ratio(m, c, p, math.log1p(-loss))),
+        (0.4, _log_odds_ratio(m, c, p, -math.log1p(-loss))),
+        (0.2, betaln(a + c, b + m) - betaln(a, b) - c * np.log(p) - m * np.log1p(-p)),
+    )
+    value: Floats = np.logaddexp.reduce(
+        [math.log(part) + np.where(tested, by_cell, 0.0).sum(axis=(-2, -1)) for part, by_cell in parts]
+    )
     return value
+
+
+def _log_odds_ratio(main: Floats, canary: Floats, share: Floats, shift: float) -> Floats:
+    """Log likelihood ratio of odds moved by `shift` (logarithmic) against those of the share."""
+    added: Floats = canary * shift - (canary + main) * np.log1p(share * math.expm1(shift))
+    return added

@@ -64,5 +64,7 @@ def measure(plan: ReleasePlan, constants: Constants, tally: Tally) -> Measures:
             (found.theta + constants.margin) * information, information, constants.non_inferiority_rho
         ),
         guardrails=processes[:, FIRST_SUCCESS + 1 :],
-        sample_ratio=log_sample_ratio(tally.first_seen, constants.expected, plan.sample_ratio_concentration),
+        sample_ratio=log_sample_ratio(
+            tally.first_seen, constants.expected, plan.sample_ratio_concentration, plan.sample_ratio_loss
+        ),
     )

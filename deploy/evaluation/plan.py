@@ -87,7 +87,7 @@ class ReleasePlan:
 
     # information the mixtures are tuned for, and at which the release ends undecided
     harm_information: float = 200.0
-    non_inferiority_information: float = 3_350.0
+    non_inferiority_information: float = 9_000.0
     max_information: float = 13_400.0
     interval_information: float = 1_000.0  # where the interval that is shown is narrowest
 
@@ -107,6 +107,7 @@ class ReleasePlan:
     first_success_requests: int = 5  # of a viewer that are at risk in the process of first successes
     guardrail_requests: int = 20  # and in each guardrail
     sample_ratio_concentration: float = 1_000.0
+    sample_ratio_loss: float = 0.10  # of one arm's viewers: what is to be found soonest
 
     # variance reduction: x = (successes + cuped_successes) / (requests + cuped_requests) before the release
     cuped: bool = True
@@ -162,6 +163,7 @@ _PROBABILITIES: Final = (
     "alpha_non_inferiority",
     "alpha_guardrail",
     "alpha_sample_ratio",
+    "sample_ratio_loss",
     "alpha_interval",
 )
 _ABOVE_ONE: Final = (

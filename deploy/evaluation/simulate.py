@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from deploy.evaluation.figures import Figure, Rule, Studies, all_figures, other_rules
+from deploy.evaluation.kept import Kept
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
@@ -22,9 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count(), help="as many as processors, by default"
     )
+    parser.add_argument(
+        "--keep", type=Path, help="a folder of what was simulated; run again, it goes on there"
+    )
     given = parser.parse_args(arguments)
     with ProcessPoolExecutor(given.processes) as pool:
-        figures, rules = measured(Studies(given.scale, pool.map))
+        figures, rules = measured(Studies(given.scale, pool.map, Kept(given.keep)))
     text = table(figures, rules)
     if given.write is not None:
         given.write.write_text(replaced(given.write.read_text("utf-8"), text), "utf-8")

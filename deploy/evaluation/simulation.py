@@ -117,7 +117,7 @@ def simulate(
     """Run releases from start to verdict.
 
     With `stop` false no verdict ends a release: the ramp goes on to the longest duration, as a study of the
-    estimate needs it. `each` runs the batches; who runs which of them changes no result.
+    estimate needs it, and guardrails and sample ratio, which that does not need, are left out. `each` runs the batches; who runs which of them changes no result.
     """
     at_once = max(1, min(releases, LANE_VIEWERS_AT_ONCE // world.viewers))
     seeds = np.random.SeedSequence(seed).spawn(math.ceil(releases / at_once))
@@ -211,7 +211,7 @@ class _Batch:
     def _look(self, number: int) -> None:
         lost = self.random.random() < self.world.lost_looks
         requests = self._draw_requests(number)
-        served = Served() if lost else self._served(requests, number)
+        served = self._served(requests, number) if self.stop and not lost else Served()
         matured = self._matured(requests, number)
         before = self.tally.sums[: self.lanes, :2].sum(2)
         self.tally.add(Before(), matured, served)

@@ -119,12 +119,24 @@ def test_expected_shares_follow_from_the_ramp() -> None:
     assert np.isnan(expected[2]).all()
 
 
-def test_the_sample_ratio_is_a_beta_binomial_likelihood_ratio() -> None:
-    """Uniform prior (concentration 2 at a share of one half): marginal 1 / (n + 1) against the binomial."""
+def test_the_sample_ratio_mixes_a_loss_of_either_arm_with_whatever_else() -> None:
+    """Of the canary's viewers, or main's, a tenth is lost; or a uniform share (concentration 2): 1 / (n + 1)."""
     counts = np.zeros((2, 1, 2))
     counts[0, 0] = [7, 3]
-    log_e = float(log_sample_ratio(counts, expected_shares((0.5,)), 2.0))
-    assert log_e == pytest.approx(math.log(1 / 11) - math.log(binomial(3, 10, 0.5)))
+    canary_lost, main_lost = binomial(3, 10, 0.9 / 1.9), binomial(3, 10, 1 / 1.9)
+    mixed = 0.4 * canary_lost + 0.4 * main_lost + 0.2 / 11
+    log_e = float(log_sample_ratio(counts, expected_shares((0.5,)), 2.0, 0.1))
+    assert log_e == pytest.approx(math.log(mixed / binomial(3, 10, 0.5)))
+
+
+def test_the_sample_ratio_adds_up_a_loss_over_cells() -> None:
+    """A tenth of the canary's viewers is lost in either of two cells, too little for one of them alone."""
+    expected = expected_shares((0.1, 0.5))
+    one, both = np.zeros((3, 2, 2)), np.zeros((3, 2, 2))
+    one[0, 0] = both[0, 0] = [9_000, 900]
+    both[1, 1] = [1_000, 720]
+    assert log_sample_ratio(one, expected, 1000.0, 0.1) < math.log(100)
+    assert log_sample_ratio(both, expected, 1000.0, 0.1) > math.log(100)
 
 
 @given(share=st.sampled_from([0.01, 0.1, 0.5]), viewers=st.integers(0, 60))
@@ -133,6 +145,6 @@ def test_the_sample_ratio_is_an_e_value_under_its_null(share: float, viewers: in
     for hits in range(viewers + 1):
         counts = np.zeros((2, 1, 2))
         counts[0, 0] = [viewers - hits, hits]
-        log_e = float(log_sample_ratio(counts, expected_shares((share,)), 1000.0))
+        log_e = float(log_sample_ratio(counts, expected_shares((share,)), 1000.0, 0.1))
         expected += binomial(hits, viewers, share) * math.exp(log_e)
     assert expected == pytest.approx(1)
