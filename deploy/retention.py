@@ -8,13 +8,16 @@ from typing import Any, Final
 
 from core.clock import format_ms
 from core.errors import RefusedError
+from core.events import TOPIC_EXPOSURES, TOPIC_INTERACTIONS
 from deploy.evaluation import ReleasePlan
 from deploy.rows import HISTORY_MS
 from storage import releases as store
 from storage.database import Database
+from storage.event_log_sqlite import SqliteEventLog
 from storage.removal import Kind, Offsets, count_older, remove_older
 
 BATCH: Final = 5_000
+TOPICS: Final[dict[Kind, str]] = {"interactions": TOPIC_INTERACTIONS, "exposures": TOPIC_EXPOSURES}
 
 OnProgress = Callable[[int, int], None]
 
@@ -32,13 +35,15 @@ class Needed:
 class RetentionReport:
     """Rows deleted (or, in a dry run, found to be too old), by kind, and the times before which rows are too old.
 
-    `unarchived` interactions are too old, and are kept because the archive does not have them yet.
+    `unarchived` interactions are too old, and are kept because the archive does not have them yet. `log_records`
+    are what was deleted from the embedded event log.
     """
 
     before_ms: dict[Kind, int]
     dry_run: bool
     rows: dict[Kind, int] = field(default_factory=dict)
     unarchived: int = 0
+    log_records: int = 0
 
     def as_json(self) -> dict[str, Any]:
         before = {kind: format_ms(at_ms) for kind, at_ms in self.before_ms.items()}
@@ -47,6 +52,7 @@ class RetentionReport:
             "before": before,
             "rows": dict(self.rows),
             "unarchived": self.unarchived,
+            "log_records": self.log_records,
         }
 
     def sentences(self) -> list[str]:
@@ -56,6 +62,8 @@ class RetentionReport:
             f"{rows:,} {kind} from before {format_ms(self.before_ms[kind])} {done}"
             for kind, rows in self.rows.items()
         ]
+        if self.log_records:
+            said.append(f"{self.log_records:,} records of the event log deleted")
         if self.unarchived:
             said.append(
                 f"{self.unarchived:,} interactions more are too old and not in the archive yet, so they are kept:"
@@ -82,6 +90,7 @@ def apply_retention(
     *,
     dry_run: bool = False,
     archived: Offsets | None = None,
+    log: SqliteEventLog | None = None,
     batch: int = BATCH,
     on_progress: OnProgress = lambda done, total: None,
 ) -> RetentionReport:
@@ -89,6 +98,7 @@ def apply_retention(
 
     Args:
         archived: the offsets that the archive has reached, where there is one: no interaction from there on goes.
+        log: the embedded event log, if that is in use; of what all have read, it keeps as long as its rows are kept.
 
     Raises:
         RefusedError: an open release still needs rows from before that time; nothing was deleted.
@@ -111,6 +121,8 @@ def apply_retention(
                 break
             report.rows[kind] += removed
             on_progress(report.rows[kind], found)
+        if log is not None and not dry_run:
+            report.log_records += log.trim(TOPICS[kind], until_ms)
     return report
 
 

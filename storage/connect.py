@@ -23,6 +23,15 @@ def open_event_log(settings: PlatformSettings, clock: Clock) -> EventLog:
         from storage.event_log_kafka import KafkaEventLog  # noqa: PLC0415
 
         return KafkaEventLog(settings.kafka_servers, options=_kafka_options(settings))
+    return _embedded_log(settings, clock)
+
+
+def open_embedded_log(settings: PlatformSettings, clock: Clock) -> SqliteEventLog | None:
+    """The embedded log, if that is in use: what it keeps and how long is for the platform to say."""
+    return None if settings.kafka_servers else _embedded_log(settings, clock)
+
+
+def _embedded_log(settings: PlatformSettings, clock: Clock) -> SqliteEventLog:
     return SqliteEventLog(settings.home / "events.db", clock)
 
 

@@ -19,6 +19,7 @@ from deploy.retention import apply_retention
 from ingest.audit import audit
 from storage import releases as store
 from storage.event_log import Message
+from storage.event_log_sqlite import SqliteEventLog
 from storage.releases import ReleaseRow
 from storage.removal import Kind
 from tests.ingest_platform import Platform, platform
@@ -63,6 +64,17 @@ def release_opens(here: Platform, row: ReleaseRow = RELEASE) -> None:
 
 def both(before_ms: int) -> dict[Kind, int]:
     return {"interactions": before_ms, "exposures": before_ms}
+
+
+def test_the_embedded_log_keeps_as_long_as_the_rows_and_never_gives_an_offset_again(here: Platform) -> None:
+    assert isinstance(here.log, SqliteEventLog)
+    before = both(NOW + 2 * DAY)
+    assert apply_retention(here.database, before, dry_run=True, log=here.log).log_records == 0
+    assert apply_retention(here.database, before, log=here.log).log_records == 2 * (40 + 1)
+    here.log.append(TOPIC_INTERACTIONS, messages(range(200, 205)))
+    here.read_all()
+    assert audit(here.database, here.log).clean
+    assert len(here.rows()) == 3 * 40 + 5
 
 
 def test_what_is_too_old_goes_and_the_audit_stays_clean(here: Platform) -> None:

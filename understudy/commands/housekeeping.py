@@ -37,6 +37,7 @@ def retention(days: int | None, dry_run: bool, as_json: bool) -> None:
     """
     from deploy.retention import apply_retention
     from deploy.settings import DeploySettings
+    from storage.connect import open_embedded_log
 
     platform, now_ms = load_platform(), SystemClock().now_ms()
     before_ms = {kind: now_ms - kept * DAY for kind, kept in _kept(days, DeploySettings.load()).items()}
@@ -49,7 +50,12 @@ def retention(days: int | None, dry_run: bool, as_json: bool) -> None:
     archived = _archived(platform, database) if "interactions" in before_ms else None
     with progress("deleting") as on_progress:
         report = apply_retention(
-            database, before_ms, dry_run=dry_run, archived=archived, on_progress=on_progress
+            database,
+            before_ms,
+            dry_run=dry_run,
+            archived=archived,
+            log=open_embedded_log(platform, SystemClock()),
+            on_progress=on_progress,
         )
     show(report.as_json(), as_json, report.sentences)
 
@@ -111,4 +117,4 @@ def _forget_in_archive(folder: Path, user_id: str, *, dry_run: bool) -> int:
 def _remains_in_log(platform: PlatformSettings) -> str:
     if platform.kafka_servers:
         return "the topics keep the viewer's records as long as their retention.ms says; nobody stores them again"
-    return f"{platform.home / 'events.db'} keeps the viewer's records until the file is deleted; nobody stores them again"
+    return f"{platform.home / 'events.db'} keeps the viewer's records until `understudy retention` deletes them; nobody stores them again"
