@@ -15,10 +15,9 @@ def run_eagerly(coroutine: Coroutine[Any, Any, None]) -> None:
     """
     try:
         waits_for = coroutine.send(None)
-    except (
-        StopIteration,
-        asyncio.CancelledError,
-    ):  # cancelled: what it waited for, at the end of the process
+    except StopIteration:
+        return
+    except asyncio.CancelledError:  # what it waited for was, at the end of the process
         return
     waits_for._asyncio_future_blocking = False  # as asyncio.Task says that it has taken note
     waits_for.add_done_callback(lambda _: run_eagerly(coroutine))
