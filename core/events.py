@@ -93,9 +93,9 @@ def parse_event(value: bytes, received_ms: int, event_type: str | None = None) -
         quotes += 2
     since = timestamp - EPOCH  # by its parts, which costs less than dividing it
     occurred_ms = since.days * DAY + since.seconds * 1_000 + since.microseconds // 1_000
+    # Of two equal names a decoder keeps the last, and there are more quotes than the event accounts for.
     if (
-        value.count(b'"')
-        == quotes  # a decoder keeps the last of two equal names, and there are more quotes then
+        value.count(b'"') == quotes
         and 0 <= occurred_ms <= received_ms + FUTURE_TOLERANCE_MS
         and (ids.encode().isalnum() or are_ids(event_id, user_id, video_id, request_id))
     ):

@@ -18,7 +18,8 @@ class Interaction(msgspec.Struct, frozen=True, gc=False):
     """One event of one viewer, valid by construction (made by `parse_event`).
 
     `occurred_ms` is the viewer's clock and is used for training; `received_ms` is the server's and is the
-    only one that decides an online evaluation. `event_id` is None where the sender gave none. Without `gc`, for what JSON says has no cycles.
+    only one that decides an online evaluation. `event_id` is None where the sender gave none.
+    Without `gc`, for what JSON says has no cycles.
     """
 
     event_id: str | None

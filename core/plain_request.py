@@ -13,7 +13,6 @@ from typing import Any, Final
 
 # Below every limit of the server on lines and headers, so that none of them has to be asked.
 MOST_BYTES: Final = 4000
-MOST_FIELDS: Final = 50
 _HEAD = re.compile(
     rb"GET (/recommend/[A-Za-z0-9_.:@~-]{1,64})(?:\?([!-~]*))? HTTP/1\.1\r\n"
     rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~]*\r\n){1,50})\r\n"

@@ -75,17 +75,7 @@ def parse_recommend_query(user_id: str, query_string: str) -> RecommendQuery:
     check_id("user_id", user_id)
     if not query_string:
         return RecommendQuery(user_id)
-    asked = _asked(query_string)
-    return RecommendQuery(
-        user_id,
-        asked.count,
-        asked.exclude,
-        asked.genre,
-        asked.context_video,
-        asked.explain,
-        asked.fresh,
-        asked.after,
-    )
+    return msgspec.structs.replace(_asked(query_string), user_id=user_id)
 
 
 @lru_cache(1024)  # an application asks for the same again and again, only for other viewers

@@ -56,7 +56,7 @@ class RetentionReport:
         }
 
     def sentences(self) -> list[str]:
-        """One line a kind, and one if the archive lags behind."""
+        """One line a kind, and one each for records of the event log and for an archive that lags behind."""
         done = "would be deleted" if self.dry_run else "deleted"
         said = [
             f"{rows:,} {kind} from before {format_ms(self.before_ms[kind])} {done}"
@@ -98,7 +98,7 @@ def apply_retention(
 
     Args:
         archived: the offsets that the archive has reached, where there is one: no interaction from there on goes.
-        log: the embedded event log, if that is in use; of what all have read, it keeps as long as its rows are kept.
+        log: the embedded event log, if that is in use: what is as old there and read by every group is deleted too.
 
     Raises:
         RefusedError: an open release still needs rows from before that time; nothing was deleted.

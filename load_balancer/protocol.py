@@ -1,8 +1,8 @@
 """One viewer's connection: gunicorn's protocol, with the limits that it lacks and a short way for plain requests.
 
 Connections are counted and turned away beyond a limit, a request's head has a deadline, and what the server itself
-refuses is a problem document. Plain requests (core/plain_request.py) go past gunicorn's parser and its bookkeeping, which cost
-more than all that the load balancer does with them.
+refuses is a problem document. Plain requests (core/plain_request.py) go past gunicorn's parser and its bookkeeping,
+which cost more than all that the load balancer does with them.
 """
 
 from __future__ import annotations

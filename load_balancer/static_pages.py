@@ -1,4 +1,4 @@
-"""Lists that go on after the plan's static one: no arm has made it, and the reader's documents know it a second later."""
+"""Lists that go on after the plan's static one: no arm made it, and the reader's documents know it a second later."""
 
 from __future__ import annotations
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 Document = dict[str, Any]
-Versions = Mapping[
-    str, Any
-]  # by key, what tells a document from every other that stands under its key in time
+# By key, what tells a document from every other that stands under its key in time.
+Versions = Mapping[str, Any]
 PAGE = 1_000  # documents read at once
 
 VIDEO_CATALOG = "video_catalog"

@@ -117,7 +117,8 @@ def simulate(
     """Run releases from start to verdict.
 
     With `stop` false no verdict ends a release: the ramp goes on to the longest duration, as a study of the
-    estimate needs it, and guardrails and sample ratio, which that does not need, are left out. `each` runs the batches; who runs which of them changes no result.
+    estimate needs it; guardrails and sample ratio, which it does not need, are left out. `each` runs the batches;
+    who runs which of them changes no result.
     """
     at_once = max(1, min(releases, LANE_VIEWERS_AT_ONCE // world.viewers))
     seeds = np.random.SeedSequence(seed).spawn(math.ceil(releases / at_once))
