@@ -35,7 +35,9 @@ def test_fifty_reloads_and_recyclings_lose_nothing(stage: Stage) -> None:
 
 
 def test_an_abort_reaches_the_last_viewer_within_a_second(stage: Stage) -> None:
-    main, canary, balancer = stage.arm("v1"), stage.arm("v2"), stage.balancer()
+    main, canary = stage.arm("v1"), stage.arm("v2")
+    stage.publish(main)  # without a plan no load balancer is ready
+    balancer = stage.balancer()
     taken = [abort_seconds(stage, balancer, main, canary) for _ in range(5)]
     print(f"\nabort to the last canary request: {max(taken):.2f} s at most")
     assert max(taken) <= 1
