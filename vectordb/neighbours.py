@@ -30,8 +30,19 @@ def neighbour_table(vectors: Vectors, count: int) -> tuple[NDArray[np.int32], ND
         found = vectors[block] @ vectors.T
         found[np.arange(len(found)), np.arange(block.start, block.stop)] = -np.inf
         nearest = np.sort(np.argpartition(-found, width - 1, axis=1)[:, :width], axis=1)
+        _lowest_of_the_last(nearest, found)
         near = np.take_along_axis(found, nearest, axis=1)
         order = np.argsort(-near, axis=1, kind="stable")
         rows[block, :width] = np.take_along_axis(nearest, order, axis=1)
         cosines[block, :width] = np.take_along_axis(near, order, axis=1)
     return rows, cosines
+
+
+def _lowest_of_the_last(nearest: NDArray[np.intp], found: NDArray[np.float32]) -> None:
+    """Where more rows are as near as the last one taken, take the lowest: a partition takes any of them."""
+    width = nearest.shape[1]
+    last = np.take_along_axis(found, nearest, axis=1).min(axis=1)
+    for row in np.flatnonzero((found >= last[:, None]).sum(axis=1) > width):
+        nearer = np.flatnonzero(found[row] > last[row])
+        level = np.flatnonzero(found[row] == last[row])
+        nearest[row] = np.sort(np.concatenate([nearer, level[: width - len(nearer)]]))

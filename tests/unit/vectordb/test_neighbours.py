@@ -42,3 +42,14 @@ def test_equally_near_ones_come_in_order_of_rows() -> None:
     rows, _ = neighbour_table(np.ones((6, 1), np.float32), 5)
     assert rows[0].tolist() == [1, 2, 3, 4, 5]
     assert rows[3].tolist() == [0, 1, 2, 4, 5]
+
+
+@given(st.integers(1, 8), st.integers(1, 12), st.integers(0, 5))
+def test_of_more_equals_than_there_is_room_for_the_lowest_rows_are_taken(
+    kinds: int, count: int, seed: int
+) -> None:
+    vectors = np.eye(kinds, dtype=np.float32)[np.random.default_rng(seed).integers(0, kinds, 90)]
+    every = vectors @ vectors.T
+    np.fill_diagonal(every, -np.inf)
+    rows, _ = neighbour_table(vectors, count)
+    np.testing.assert_array_equal(rows, np.argsort(-every, axis=1, kind="stable")[:, :count])
