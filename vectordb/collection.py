@@ -32,21 +32,22 @@ class VideoCollection:
 
         Raises:
             RefusedError: another process owns the folder.
-            InvalidInputError: there is no collection of this name, or it exists already.
+            InvalidInputError: there is no collection of this name, it exists already, or it is damaged.
         """
         import chromadb  # noqa: PLC0415 costs half a second, and most processes never need it
         from chromadb.config import Settings  # noqa: PLC0415
 
         self._lock = _own(folder)
-        self._client: Any = chromadb.PersistentClient(
-            path=str(folder), settings=Settings(anonymized_telemetry=False)
-        )
+        self._client: Any = None
         try:
+            self._client = chromadb.PersistentClient(
+                path=str(folder), settings=Settings(anonymized_telemetry=False)
+            )
             self._collection: Any = self._open(dimension)
+            self.dimension = dimension or self._stored_dimension()
         except Exception as error:  # Chroma's own classes differ between its versions
             self.close()
             raise InvalidInputError(f"no usable collection {COLLECTION!r} in {folder}: {error}") from error
-        self.dimension = dimension or self._stored_dimension()
 
     @classmethod
     def create(cls, folder: Path, dimension: int) -> VideoCollection:
@@ -92,19 +93,21 @@ class VideoCollection:
         return ids, distances
 
     def vectors(self, video_ids: Sequence[str]) -> Vectors:
-        """The stored vectors of these videos, in this order.
+        """The stored vectors of these videos, in this order; one asked for twice comes twice.
 
         Raises:
             InvalidInputError: one of them is not there; it is named.
         """
         stored: dict[str, Any] = {}
-        for part in self._batches(len(video_ids)):
-            found = self._collection.get(ids=list(video_ids[part]), include=["embeddings"])
+        asked = list(dict.fromkeys(video_ids))
+        for part in self._batches(len(asked)):
+            found = self._collection.get(ids=asked[part], include=["embeddings"])
             stored.update(zip(found["ids"], found["embeddings"], strict=True))
         for video_id in video_ids:
             if video_id not in stored:
                 raise InvalidInputError(f"video {video_id!r} has no vector in the collection")
-        return np.array([stored[video_id] for video_id in video_ids], np.float32)
+        rows = [stored[video_id] for video_id in video_ids]
+        return np.array(rows, np.float32).reshape(len(rows), self.dimension)
 
     def exact_neighbours(self, video_ids: Sequence[str], count: int) -> tuple[Any, Any]:
         """The neighbour table over the vectors as they are stored; rows follow the order of `video_ids`."""
@@ -117,7 +120,8 @@ class VideoCollection:
     def close(self) -> None:
         """Let the folder go; every vector is on disk afterwards."""
         if self._lock >= 0:
-            self._client.close()
+            if self._client is not None:
+                self._client.close()
             os.close(self._lock)
             self._lock = -1
 

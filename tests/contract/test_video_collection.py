@@ -38,6 +38,11 @@ def test_vectors_come_back_in_the_order_asked_for(collection: VideoCollection, v
     np.testing.assert_allclose(collection.vectors([IDS[n] for n in some]), vectors[some], atol=1e-6)
 
 
+def test_a_vector_may_be_asked_for_twice_and_none_at_all(collection: VideoCollection) -> None:
+    assert len(collection.vectors(["m7", "m7"])) == 2
+    assert collection.vectors([]).shape == (0, WIDTH)
+
+
 def test_the_exact_table_is_of_the_stored_vectors(collection: VideoCollection, vectors: np.ndarray) -> None:  # type: ignore[type-arg]
     rows, cosines = collection.exact_neighbours(IDS, 5)
     expected, near = neighbour_table(vectors, 5)
@@ -129,6 +134,13 @@ def test_a_second_process_is_refused_clearly(tmp_path: Path) -> None:
 def test_a_folder_without_a_collection_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="no usable collection"):
         VideoCollection(tmp_path, dimension=None)
+
+
+def test_a_damaged_store_is_refused_and_let_go(tmp_path: Path) -> None:
+    (tmp_path / "chroma.sqlite3").write_bytes(b"nonsense" * 100)
+    for _ in range(2):  # the second would be told of another owner, were the lock kept
+        with pytest.raises(InvalidInputError, match="no usable collection"):
+            VideoCollection(tmp_path, dimension=None)
 
 
 def content(folder: Path) -> dict[str, str]:
