@@ -48,7 +48,7 @@ def write_weights(folder: Path, seed: int = 5) -> Path:
     return folder
 
 
-def small_onnx(weights: Path, folder: Path) -> OnnxModel:
+def small_onnx(weights: Path, folder: Path, threads: int = 1) -> OnnxModel:
     """The small encoder as a graph in `folder`."""
     from safetensors.numpy import load_file
 
@@ -56,7 +56,7 @@ def small_onnx(weights: Path, folder: Path) -> OnnxModel:
     graph = sentence_graph(config, load_file(weights / "model.safetensors"), tokens)
     (folder / GRAPH).write_bytes(graph)
     (folder / TOKENIZER).write_bytes((weights / "tokenizer.json").read_bytes())
-    return OnnxModel(folder, dimension=HIDDEN, max_tokens=tokens)
+    return OnnxModel(folder, dimension=HIDDEN, max_tokens=tokens, threads=threads)
 
 
 def _weights(words: int, seed: int) -> dict[str, np.ndarray]:

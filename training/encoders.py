@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -24,8 +25,9 @@ def training_encoder(store: Path, say: Callable[[str], None] = lambda _: None) -
         InvalidSettingError: the reference weights are not installed; the package or path is named.
     """
     reference = SentenceTransformerEncoder.local()
+    cores = os.cpu_count() or 1
     try:
-        return OnnxEncoder(store, reference.digest)
+        return OnnxEncoder(store, reference.digest, threads=cores)
     except InvalidSettingError:
         say("exporting the encoder, once, and comparing it with the reference")
     try:
@@ -33,4 +35,4 @@ def training_encoder(store: Path, say: Callable[[str], None] = lambda _: None) -
     except (InvalidInputError, RefusedError) as error:
         say(f"warning: {error}; the reference encodes instead, and there is no text search")
         return reference
-    return OnnxEncoder(store, reference.digest)
+    return OnnxEncoder(store, reference.digest, threads=cores)

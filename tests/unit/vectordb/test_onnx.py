@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from core.errors import InvalidInputError, InvalidSettingError, RefusedError
 from tests.small_encoder import HEADS, HIDDEN, LAYERS, TOKENS, WORDS, small_onnx, write_weights
 from vectordb.encoder import Vectors
 from vectordb.exported import RECORD, folder_of
-from vectordb.onnx_encoder import OnnxEncoder, OnnxModel
+from vectordb.onnx_encoder import BATCH_TOKENS, OnnxEncoder, OnnxModel, batches
 from vectordb.onnx_export import export_encoder, likeness
 
 TEXTS = tuple(f"{a} {b}" for a in WORDS[:7] for b in WORDS[7:17])
@@ -89,6 +91,23 @@ def test_rows_are_unit_and_in_order_whatever_the_batch(model: OnnxModel) -> None
     for place in (0, 7, 39):
         assert together[place] == pytest.approx(model.encode([texts[place]])[0], abs=1e-5)
     assert model.encode([]).shape == (0, HIDDEN)
+
+
+@given(st.lists(st.integers(2, 300), max_size=60))
+def test_batches_hold_every_text_once_and_few_tokens(lengths: list[int]) -> None:
+    found = list(batches(lengths))
+    assert sorted(place for batch in found for place in batch) == list(range(len(lengths)))
+    for batch in found:
+        longest = max(lengths[place] for place in batch)
+        assert len(batch) == 1 or len(batch) * longest <= BATCH_TOKENS
+    assert [lengths[place] for batch in found for place in batch] == sorted(lengths)
+
+
+def test_batches_at_the_same_time_say_the_same(weights: Path, tmp_path: Path) -> None:
+    texts = [" ".join(WORDS[: n % 20 + 1]) for n in range(90)]
+    assert np.array_equal(
+        small_onnx(weights, tmp_path, threads=3).encode(texts), small_onnx(weights, tmp_path).encode(texts)
+    )
 
 
 def test_a_text_is_read_up_to_its_limit(model: OnnxModel) -> None:
