@@ -69,7 +69,7 @@ class HashEncoder:
 
     def encode(self, texts: Sequence[str]) -> UnitVectors:
         self.encoded += len(texts)
-        found = np.array([sum(map(self._word, text.lower().split())) for text in texts], np.float32)
+        found = np.array([sum(map(self._word, text.lower().split() or [""])) for text in texts], np.float32)
         found = found.reshape(len(texts), self.dimension)
         return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True), np.float32)
 

@@ -33,3 +33,8 @@ def video_text(title: str, year: int | None, genres: Sequence[str], overview: st
     named = f"{title} ({year})" if year and str(year) not in title else title
     parts = [named, f"Genres: {', '.join(genres)}" if genres else "", overview]
     return ". ".join(part.strip() for part in parts if part.strip()) or "untitled"
+
+
+def whole_characters(text: str) -> str:
+    """The text without half a character (a lone surrogate), which no tokenizer takes: U+FFFD stands there."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

