@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -31,7 +31,7 @@ class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     name: str
     digest: str
     dimension: int
-    max_tokens: int
+    max_tokens: Annotated[int, msgspec.Meta(ge=2)]
     texts: int
     lowest_cosine: float
     overlap: float

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from core.errors import InvalidSettingError
 from vectordb.encoder import Vectors, whole_characters
 from vectordb.exported import GRAPH, TOKENIZER, open_export
 
@@ -25,6 +26,11 @@ class OnnxModel:
     """
 
     def __init__(self, folder: Path, *, dimension: int, max_tokens: int, threads: int = 1) -> None:
+        """Load the graph of an export.
+
+        Raises:
+            InvalidSettingError: it makes vectors of another dimension; its path is named.
+        """
         import onnxruntime  # noqa: PLC0415 most processes never encode
         from tokenizers import Tokenizer  # noqa: PLC0415
 
@@ -34,6 +40,9 @@ class OnnxModel:
         self._session: Any = onnxruntime.InferenceSession(
             str(folder / GRAPH), options, providers=["CPUExecutionProvider"]
         )
+        made = self._session.get_outputs()[0].shape[1]
+        if made != dimension:
+            raise InvalidSettingError(f"{folder / GRAPH} makes vectors of {made} numbers, not {dimension}")
         self._tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
         self._tokenizer.enable_truncation(max_tokens)
         self._tokenizer.no_padding()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -12,7 +14,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from core.errors import RefusedError
+from core.errors import InvalidInputError, InvalidSettingError, RefusedError
 from vectordb.check_texts import CHECK_TEXTS
 from vectordb.encoder import Encoder, Vectors
 from vectordb.exported import FORMAT_VERSION, GRAPH, RECORD, TOKENIZER, Export, folder_of, sha256_of
@@ -50,6 +52,7 @@ def export_encoder(
 
     Raises:
         InvalidInputError: no graph is known for such weights.
+        InvalidSettingError: the file of the weights is damaged; its path is named.
         RefusedError: the export encodes otherwise than the reference; nothing is left behind.
     """
     store.mkdir(parents=True, exist_ok=True)
@@ -64,17 +67,34 @@ def export_encoder(
         found = likeness(model.encode(texts), wanted)
         _check(found)
         _write_record(staging, reference, max_tokens, len(texts), found)
-        if target.exists():
-            shutil.rmtree(target)
-        staging.rename(target)
+        _publish(staging, target)
     return target
 
 
+def _publish(staging: Path, target: Path) -> None:
+    """Rename into place; what was there goes into the temporary folder."""
+    with contextlib.suppress(FileNotFoundError):
+        target.rename(staging.with_name("replaced"))
+    try:
+        staging.rename(target)
+    except OSError as error:
+        # Another process has published the same weights this moment: whose export it is makes no difference.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+
+
 def _write_model(weights: Path, folder: Path) -> int:
-    from safetensors.numpy import load_file  # noqa: PLC0415 needed at the export alone
+    from safetensors import SafetensorError  # noqa: PLC0415 needed at the export alone
+    from safetensors.numpy import load_file  # noqa: PLC0415
 
     config, max_tokens = read_config(weights)
-    graph = sentence_graph(config, load_file(weights / "model.safetensors"), max_tokens)
+    file = weights / "model.safetensors"
+    try:
+        graph = sentence_graph(config, load_file(file), max_tokens)
+    except SafetensorError as error:
+        raise InvalidSettingError(f"the encoder's weights are damaged: {file}: {error}") from None
+    except KeyError as error:
+        raise InvalidInputError(f"{file}: cannot be exported: there is no tensor {error}") from None
     (folder / GRAPH).write_bytes(graph)
     shutil.copyfile(weights / "tokenizer.json", folder / TOKENIZER)
     return max_tokens

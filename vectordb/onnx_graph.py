@@ -62,7 +62,7 @@ def read_config(folder: Path) -> tuple[BertConfig, int]:
         pooling = msgspec.json.decode((folder / "1_Pooling/config.json").read_bytes(), type=_Pooling)
         modules = msgspec.json.decode((folder / "modules.json").read_bytes(), type=list[_Module])
         limits = msgspec.json.decode((folder / "sentence_bert_config.json").read_bytes(), type=_Limits)
-    except (msgspec.DecodeError, OSError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
         raise InvalidInputError(f"{folder}: cannot be exported: {error}") from None
     bert = (config.model_type, config.hidden_act, config.position_embedding_type)
     steps = [module.type.rpartition(".")[2] for module in modules]

@@ -30,6 +30,10 @@ _DECISIVE = (
 _BATCH = 64
 
 
+class _Pooling(msgspec.Struct, frozen=True):
+    word_embedding_dimension: int
+
+
 class SentenceTransformerEncoder:
     """all-MiniLM-L6-v2, in the process that encodes. The model is loaded (seconds) when first asked."""
 
@@ -37,7 +41,7 @@ class SentenceTransformerEncoder:
         """Take the weights in `folder`; nothing is ever fetched.
 
         Raises:
-            InvalidSettingError: a file is missing; its path is named.
+            InvalidSettingError: a file is missing, or says no dimension; its path is named.
         """
         check_weights(folder)
         self.name = name
@@ -80,8 +84,11 @@ def _load(folder: Path) -> Any:
 
 
 def _dimension(folder: Path) -> int:
-    pooling = msgspec.json.decode((folder / "1_Pooling/config.json").read_bytes())
-    return int(pooling["word_embedding_dimension"])
+    path = folder / "1_Pooling/config.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Pooling).word_embedding_dimension
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidSettingError(f"the encoder's weights are damaged: {path}: {error}") from None
 
 
 def weights_folder() -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import InvalidSettingError
+from tests.small_encoder import write_weights
 from vectordb.encoder import video_text
 from vectordb.sentence_transformer import (
     SentenceTransformerEncoder,
@@ -46,6 +47,14 @@ def test_one_missing_file_is_named(tmp_path: Path) -> None:
         (tmp_path / name).write_text("{}")
     with pytest.raises(InvalidSettingError, match=str(tmp_path / "model.safetensors")):
         check_weights(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"{}", b"{", b'{"a": "\xff"}'])
+def test_weights_that_say_no_dimension_are_named_by_path(content: bytes, tmp_path: Path) -> None:
+    path = write_weights(tmp_path / "weights") / "1_Pooling/config.json"
+    path.write_bytes(content)
+    with pytest.raises(InvalidSettingError, match=f"damaged: {path}"):
+        SentenceTransformerEncoder(tmp_path / "weights")
 
 
 def test_the_digest_changes_with_any_decisive_file(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from math import erf
 from pathlib import Path
 
@@ -135,6 +136,45 @@ def test_an_export_that_differs_is_refused_and_gone(weights: Path, model: OnnxMo
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_export_made_by_another_process_meanwhile_is_replaced(
+    weights: Path, model: OnnxModel, tmp_path: Path
+) -> None:
+    class Slow(Reference):
+        def encode(self, texts: Sequence[str]) -> Vectors:
+            if not folder_of(tmp_path, DIGEST).exists():
+                export_encoder(Reference(model), weights, tmp_path, TEXTS)
+            return super().encode(texts)
+
+    export_encoder(Slow(model), weights, tmp_path, TEXTS)
+    assert OnnxEncoder(tmp_path, DIGEST).dimension == HIDDEN
+    assert [path.name for path in tmp_path.iterdir()] == [folder_of(tmp_path, DIGEST).name]
+
+
+def test_exports_at_the_same_time_all_end_well(weights: Path, model: OnnxModel, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(export_encoder, Reference(model), weights, tmp_path, TEXTS[:5]) for _ in range(8)]
+    assert {job.result() for job in jobs} == {folder_of(tmp_path, DIGEST)}
+    assert OnnxEncoder(tmp_path, DIGEST).dimension == HIDDEN
+
+
+@pytest.mark.parametrize(("field", "value"), [("dimension", HIDDEN + 1), ("max_tokens", -1)])
+def test_a_record_that_the_graph_contradicts_is_refused(
+    field: str, value: int, weights: Path, model: OnnxModel, tmp_path: Path
+) -> None:
+    path = export_encoder(Reference(model), weights, tmp_path, TEXTS) / RECORD
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    with pytest.raises(InvalidSettingError, match=str(folder_of(tmp_path, DIGEST))):
+        OnnxEncoder(tmp_path, DIGEST)
+
+
+def test_damaged_weights_are_named_by_path(model: OnnxModel, tmp_path: Path) -> None:
+    weights = write_weights(tmp_path / "weights")
+    file = weights / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(InvalidSettingError, match=f"damaged: {file}"):
+        export_encoder(Reference(model), weights, tmp_path / "store", TEXTS)
+
+
 def test_likeness_of_equal_and_of_other_vectors(model: OnnxModel) -> None:
     vectors = model.encode(TEXTS)
     assert likeness(vectors, vectors).overlap == 1
@@ -166,10 +206,11 @@ def test_nothing_starts_without_its_files(weights: Path, model: OnnxModel, tmp_p
         ("config.json", '{"model_type": "roberta"}'),
         ("1_Pooling/config.json", '{"pooling_mode_cls_token": true}'),
         ("modules.json", "[]"),
+        ("config.json", '{"model_type": "\udcff"}'),
     ],
 )
 def test_another_architecture_is_refused(file: str, content: str, model: OnnxModel, tmp_path: Path) -> None:
     weights = write_weights(tmp_path / "weights")
-    (weights / file).write_text(content)
+    (weights / file).write_text(content, errors="surrogateescape")
     with pytest.raises(InvalidInputError, match="cannot be exported"):
         export_encoder(Reference(model), weights, tmp_path / "store", TEXTS)
