@@ -12,6 +12,7 @@ from deploy import plans
 from deploy.amending import amend, plan_in_force
 from deploy.runtime import Runtime
 from deploy.smoke import SmokeError
+from deploy.supervisor import SHADOW_SUFFIX
 from deploy.worker import Smoke
 from storage.bundles import find, open_bundle
 from storage.database import Database
@@ -61,11 +62,12 @@ class ShadowSwitch:
         return plan
 
     def _start(self, version: str, digest: str) -> Upstream:
+        name = f"{version}{SHADOW_SUFFIX}"
         try:
-            instance = self.runtime.start(version, digest, f"{version}-shadow")
+            instance = self.runtime.start(version, digest, name)
             self.smoke(instance)
         except (DependencyError, SmokeError) as error:
-            self.runtime.stop(f"{version}-shadow")
+            self.runtime.stop(name)
             raise RefusedError(f"{version} did not start: {error}") from None
         return Upstream(version=version, bundle_digest=digest, url=instance.url)
 

@@ -12,8 +12,8 @@ from io import BytesIO
 from typing import Any, Final
 
 from gunicorn.asgi.protocol import _get_cached_date_header
-from gunicorn.workers.gthread import ThreadWorker
 
+from core.gthread_worker import BoundedWorker
 from core.plain_request import MOST_BYTES, read_plain
 
 # What every plain request has in common: enough for Flask to answer one that fails.
@@ -32,10 +32,10 @@ _ENVIRON: Final = {
 _LISTED: Final = {b"accept": "HTTP_ACCEPT", b"x-understudy-request-id": "HTTP_X_UNDERSTUDY_REQUEST_ID"}
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn is not typed
+class Worker(BoundedWorker):
     """Serves a WSGI application that reads no other header than Accept and the request id."""
 
-    def handle(self, conn: Any) -> Any:
+    def serve(self, conn: Any) -> Any:
         """Serve one request in a thread of the pool; returns whether the connection is kept."""
         if conn.initialized and not conn.parser.unreader.buf.getvalue():
             try:
@@ -48,7 +48,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn is not typed
             if not data:
                 return False
             conn.parser.unreader.unread(data)
-        return super().handle(conn)
+        return super().serve(conn)
 
     def _serve_plain(self, client: socket.socket, request: dict[str, Any]) -> bool:
         self.nr += 1

@@ -56,8 +56,9 @@ class Circuit:
         if not answered:
             self._failed_probes += 1
             return self._failed_probes == PROBES
-        if self._failed_probes >= PROBES:  # it has just started, perhaps
-            self._out_until = max(self._out_until, now)
+        if self._failed_probes >= PROBES:  # it has just started: what it failed while it was away is over
+            self._out_until = now
+            self._ejection_s = FIRST_EJECTION_S
         self._failed_probes = 0
         return False
 

@@ -24,6 +24,7 @@ _SALT: Final = re.compile(r"[A-Za-z0-9_.-]{0,200}")
 _HOST: Final = re.compile(r"[A-Za-z0-9_.:-]+")
 _LISTEN: Final = re.compile(r"([A-Za-z0-9_.-]*|\*|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
 _NOT_HERE: Final = '{"title":"Not Found","status":404,"detail":"no load balancer is behind this proxy"}'
+LAST_PORT: Final = 65_535
 ON_A_LINE: Final = 50  # HAProxy takes 64 words a line
 
 _TEMPLATE: Final = Template("""\
@@ -98,7 +99,7 @@ def configuration(plan: TrafficPlan, options: Options) -> str:
     check_plan(plan)
     if not _SALT.fullmatch(plan.salt):
         raise InvalidInputError(f"salt {plan.salt[:40]!r} has more than letters, digits, _, . and -")
-    if not _LISTEN.fullmatch(options.listen):
+    if not _LISTEN.fullmatch(options.listen) or int(options.listen.rpartition(":")[2]) > LAST_PORT:
         raise InvalidInputError(f"listen {options.listen[:40]!r} is not host:port")
     canary = check_version(plan.canary.version) if plan.canary else "nobody"
     return _TEMPLATE.substitute(

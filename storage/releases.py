@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from core.errors import ConflictError, NotFoundError, RefusedError
+from core.errors import ConflictError, InvalidInputError, NotFoundError, RefusedError
 from core.traffic import TrafficPlan
 from storage.batches import insert_new
 from storage.tables import evaluations, release_events, releases, traffic_plans, verdicts
@@ -196,10 +196,17 @@ def publish_plan(connection: Connection, plan: TrafficPlan) -> None:
 
 
 def current_plan(connection: Connection) -> TrafficPlan | None:
-    """The traffic plan in force, if there ever was one."""
+    """The traffic plan in force, if there ever was one.
+
+    Raises:
+        InvalidInputError: the row of the highest epoch holds no traffic plan.
+    """
     query = select(traffic_plans.c.plan).order_by(traffic_plans.c.epoch.desc()).limit(1)
     found = connection.execute(query).scalar()
-    return None if found is None else msgspec.json.decode(found, type=TrafficPlan)
+    try:
+        return None if found is None else msgspec.json.decode(found, type=TrafficPlan)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInputError(f"the newest row of traffic_plans holds none: {error}") from None
 
 
 def plans_of(connection: Connection, release_id: str) -> list[TrafficPlan]:

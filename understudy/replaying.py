@@ -142,11 +142,14 @@ class OverHttp:
     """A running inference service.
 
     Raises:
+        InvalidInputError: `url` is none.
         DependencyError: nobody answers there.
         RefusedError: it is a load balancer, whose answers would count as shown to viewers.
     """
 
     def __init__(self, url: str) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise InvalidInputError(f"{url} is no URL")
         self.name = self._url = url.rstrip("/")
         self._http = urllib3.PoolManager(timeout=TIMEOUT_S, retries=False)
         about = self._read("/version", dict[str, Any])

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from flask import Flask
 
 from core.clock import SystemClock
+from core.gthread_worker import BoundedWorker
 from core.http_server import serve
 from core.metrics import new_registry
 from core.settings import PlatformSettings
@@ -44,7 +45,7 @@ def run(settings: ControlSettings, platform: PlatformSettings) -> None:
         lambda: build_control(settings, platform),
         bind=f"{host}:{settings.port}",
         proc_name="understudy-control",
-        worker_class="gthread",
+        worker_class=BoundedWorker,
         workers=1,
         threads=settings.threads,
         # A page that refreshes every few seconds keeps its connection.

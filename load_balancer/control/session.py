@@ -137,4 +137,4 @@ class Guard:
         while self._failures and self._failures[0] <= since_ms:
             self._failures.popleft()
         if len(self._failures) >= MAX_FAILURES:
-            raise TooManyRequests("too many wrong tokens: wait a minute")
+            raise TooManyRequests("too many wrong tokens: wait a minute", retry_after=MINUTE // SECOND)

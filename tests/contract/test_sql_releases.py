@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, insert
 
-from core.errors import ConflictError, NotFoundError, RefusedError
+from core.errors import ConflictError, InvalidInputError, NotFoundError, RefusedError
 from core.traffic import TrafficPlan, Upstream
 from storage.database import Database
 from storage.releases import (
@@ -32,6 +32,7 @@ from storage.releases import (
     update_release,
     verdict_of,
 )
+from storage.tables import traffic_plans
 
 MAIN = Upstream(version="v1", bundle_digest="sha256:01", url="http://127.0.0.1:1")
 
@@ -166,6 +167,14 @@ def test_the_plan_with_the_highest_epoch_is_in_force(database: Database) -> None
         publish_plan(connection, plan(3, "r1"))
         assert current_plan(connection) == plan(3, "r1")
         assert plans_of(connection, "r1") == [plan(2, "r1"), plan(3, "r1")]
+
+
+@pytest.mark.parametrize("written", ["{", "null", '{"epoch":2}', "[" * 100_000])
+def test_a_row_that_holds_no_plan_is_refused_by_name(database: Database, written: str) -> None:
+    with database.begin() as connection:
+        connection.execute(insert(traffic_plans).values(epoch=2, created_ms=0, plan=written))
+        with pytest.raises(InvalidInputError, match="the newest row of traffic_plans holds none"):
+            current_plan(connection)
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 3])

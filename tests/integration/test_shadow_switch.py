@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,28 @@ def test_on_starts_it_and_off_stops_it_and_nothing_else_changes(stage: Stage) ->
     assert switch(stage).off().shadow is None
     assert running(stage) == {"v1"}
     assert switch(stage).off().epoch == plan.epoch + 1  # a second time changes nothing
+
+
+def test_the_scheduler_leaves_alone_what_is_still_starting(stage: Stage) -> None:
+    def smoke_beside_the_scheduler(instance: Instance) -> int:
+        stage.manager.tick()
+        return smoke(instance)
+
+    stage.manager.start("v1")
+    dataclasses.replace(switch(stage), smoke=smoke_beside_the_scheduler).on("v2", 0.25)
+    assert running(stage) == {"v1", "v2"}
+
+
+def test_the_scheduler_stops_what_a_killed_command_left(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.manager.start("v1")
+    stage.runtime.start("v2", "sha256:2", "v2-shadow")
+    stage.manager.tick()
+    assert running(stage) == {"v1", "v2"}
+    monkeypatch.setattr("deploy.supervisor.SHADOW_STARTING_S", 0.0)
+    stage.manager.tick()
+    assert running(stage) == {"v1"}
 
 
 def test_another_candidate_takes_its_place(stage: Stage) -> None:

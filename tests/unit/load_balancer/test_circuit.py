@@ -93,12 +93,24 @@ def test_ready_again_it_comes_back_slowly() -> None:
     assert circuit.weight(5.0 + RETURN_S) == 1.0
 
 
-def test_a_probe_does_not_end_an_ejection() -> None:
+def test_being_ready_all_along_does_not_end_an_ejection() -> None:
     circuit = Circuit()
     fail(circuit, 7)
-    for answered in (False, False, False, True):
+    for answered in (False, False, True):
         circuit.probed(answered, now=0.1)
     assert circuit.weight(0.1) == 0.0
+
+
+def test_an_arm_that_was_away_long_comes_back_as_soon_as_it_is_ready() -> None:
+    circuit, now = Circuit(), 0.0
+    while now < 60:  # nobody listens, and viewers have nobody else to ask
+        circuit.probed(answered=False, now=now)
+        fail(circuit, 7, now)
+        now += 1
+    circuit.probed(answered=True, now=now)
+    assert 0 < circuit.weight(now) < 0.1
+    fail(circuit, 7, now)
+    assert circuit.weight(now + FIRST_EJECTION_S) > 0
 
 
 @given(st.lists(st.booleans(), max_size=200))

@@ -65,7 +65,9 @@ def test_a_load_balancer_without_an_address_is_refused(url: str) -> None:
         configuration(PLAN, Options("127.0.0.1:8080", 600, 2_000, [url]))
 
 
-@pytest.mark.parametrize("listen", ["127.0.0.1:80 ssl", "127.0.0.1", ":8080\nfrontend x", "host:port"])
+@pytest.mark.parametrize(
+    "listen", ["127.0.0.1:80 ssl", "127.0.0.1", ":8080\nfrontend x", "host:port", ":65536"]
+)
 def test_an_address_to_listen_on_that_is_none_is_refused(listen: str) -> None:
     with pytest.raises(InvalidInputError, match="listen"):
         configuration(PLAN, Options(listen, 600, 2_000))
