@@ -1,8 +1,7 @@
 """What an evaluation is fed with: one `Look` for each point of the grid, made of plain arrays.
 
-Viewers are whole numbers from 0, in any numbering: the kernel keeps arrays as long as the largest. Results
-do not depend on the numbering, on the order of rows, nor on how rows are split: everything that is summed is
-a whole number, so that sums are exact.
+Viewers are whole numbers from 0 to 2^63 - 1, in any numbering. Results do not depend on the numbering, on the
+order of rows, nor on how rows are split: everything that is summed is a whole number, so that sums are exact.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ from core.errors import InvalidInputError
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-MAX_VIEWER = 2**31
+LARGEST = 2**31 - 1  # of stages and counts
+LARGEST_VIEWER = 2**63 - 1
 
 
 def _empty() -> Ints:
@@ -110,10 +110,10 @@ def _ints(name: str, values: Any) -> Ints:
     array = np.asarray(values)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise InvalidInputError(f"{name} must be a one-dimensional array of whole numbers, not {array.dtype}")
-    array = array.astype(np.int64, copy=False)
-    if array.size and not 0 <= int(array.min()) <= int(array.max()) < MAX_VIEWER:
-        raise InvalidInputError(f"{name} must lie between 0 and {MAX_VIEWER - 1}")
-    return array
+    largest = LARGEST_VIEWER if name.endswith(" viewer") else LARGEST
+    if array.size and not 0 <= int(array.min()) <= int(array.max()) <= largest:
+        raise InvalidInputError(f"{name} must lie between 0 and {largest}")
+    return array.astype(np.int64, copy=False)
 
 
 def _whole_numbers(rows: Any, what: str, names: tuple[str, ...]) -> None:

@@ -109,6 +109,9 @@ def test_order_splitting_and_names_change_nothing(seed: int) -> None:
     assert evaluate(BUSY, [reordered(one, random) for one in looks]) == expected
     assert evaluate(BUSY, [merged(one) for one in looks]) == expected
     assert evaluate(BUSY, [renamed(one, number) for one in looks]) == expected
+    hashed = random.integers(0, 2**63, 400)
+    hashed[:100] = random.permutation(2**20 + 50)[:100]  # some are small, some just not
+    assert evaluate(BUSY, [renamed(one, hashed) for one in looks]) == expected
 
 
 def test_stepping_is_what_evaluate_does() -> None:
@@ -273,7 +276,7 @@ def test_reasons_say_what_is_missing() -> None:
     [
         ([(0, 1, True, 1, 2)], "more successes than requests"),
         ([(-1, 1, True, 1, 0)], "viewer must lie between"),
-        ([(2**31, 1, True, 1, 0)], "viewer must lie between"),
+        ([(1, 1, True, 2**31, 0)], "requests must lie between"),
     ],
 )
 def test_rows_that_cannot_be_are_refused(rows: list[Row], named: str) -> None:
