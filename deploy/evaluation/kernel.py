@@ -12,7 +12,7 @@ from deploy.evaluation.evidence import interval_radius
 from deploy.evaluation.looks import Look
 from deploy.evaluation.measures import Constants, Measures, measure
 from deploy.evaluation.numbering import Numbering
-from deploy.evaluation.plan import ReleasePlan
+from deploy.evaluation.plan import GUARDRAILS, ReleasePlan, check_known
 from deploy.evaluation.reasons import comparison, reasons
 from deploy.evaluation.results import (
     ArmCounts,
@@ -57,8 +57,8 @@ def step(plan: ReleasePlan, state: State, look: Look) -> tuple[State, LookResult
     being copied; to go back in time, evaluate the looks again.
 
     Raises:
-        InvalidInputError: the look is not later than the one before, a stage is not in the plan, or the
-            state was used already.
+        InvalidInputError: the look is not later than the one before, a stage or guardrail is not in the plan,
+            or the state was used already.
     """
     if state.used_up:
         raise InvalidInputError("this state has been stepped already; go on from the one that step returned")
@@ -66,6 +66,8 @@ def step(plan: ReleasePlan, state: State, look: Look) -> tuple[State, LookResult
         raise InvalidInputError(
             f"a look at {look.at_ms} after one at {state.at_ms}: looks must come in order"
         )
+    for name in look.served.events:
+        check_known("served events", name, {rail.name for rail in (*plan.guardrails, *GUARDRAILS)})
     look = state.numbering.of(look)
     state.tally.add(look.before, look.matured, look.served)
     moved = _move(state, look)

@@ -6,6 +6,7 @@ order of rows, nor on how rows are split: everything that is summed is a whole n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,7 +57,8 @@ class Served:
     """Requests answered since the last look, matured or not: what guardrails and the sample ratio look at.
 
     `events[guardrail]` counts the row's requests with that event. A guardrail that could not be measured in
-    this look (no latency threshold yet) is left out, and its exposures do not count either.
+    this look (no latency threshold yet) is left out, and its exposures do not count either. One of the usual
+    guardrails that the plan does without may be given; any other name is refused.
     """
 
     viewer: Ints = field(default_factory=_empty)
@@ -104,6 +106,10 @@ class Look:
     before: Before = field(default_factory=Before)
     blind_ms: int | None = None
     abort: str = ""
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.at_ms):
+            raise InvalidInputError(f"a look at {self.at_ms!r}: whole milliseconds are needed")
 
 
 def _ints(name: str, values: Any) -> Ints:

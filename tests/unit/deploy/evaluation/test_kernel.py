@@ -284,6 +284,19 @@ def test_rows_that_cannot_be_are_refused(rows: list[Row], named: str) -> None:
         matured(rows)
 
 
+def test_a_guardrail_nobody_knows_is_refused_and_one_the_plan_does_without_is_not() -> None:
+    """A misspelt one would never be looked at, and the canary promoted past it."""
+    for name, plan in (("p95", replace(PLAN, guardrails=())), ("error", PLAN)):
+        assert evaluate(plan, [look(1, shown=[(0, 1, True, 1, 1)], guardrail=name)]).results
+    with pytest.raises(InvalidInputError, match="unknown field 'errors'; did you mean error"):
+        evaluate(PLAN, [look(1, shown=[(0, 1, True, 1, 1)], guardrail="errors")])
+
+
+def test_a_look_at_no_time_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="look at nan"):
+        Look(float("nan"))  # type: ignore[arg-type]
+
+
 def test_columns_of_different_length_or_type_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="stage has 1 rows"):
         Matured(np.arange(2), np.ones(1, np.int64), np.ones(2, np.bool_), np.arange(2), np.arange(2))
