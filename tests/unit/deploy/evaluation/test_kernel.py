@@ -263,6 +263,13 @@ def test_the_ramp_steps_from_the_stage_that_data_came_from() -> None:
     assert [one.stage for one in results] == [1, 1, 1, 2]
 
 
+def test_reasons_say_that_it_is_viewers_that_an_estimate_waits_for() -> None:
+    rows = [(viewer, 1, viewer % 2 == 1, 50, 20) for viewer in range(4)]
+    result = evaluate(PLAN, [look(1, rows)]).results[0]
+    assert (result.canary.successes, result.theta) == (40, None)
+    assert "successes of enough viewers in both arms" in " ".join(result.reasons)
+
+
 def test_reasons_say_what_is_missing() -> None:
     result = evaluate(PLAN, [look(1, shown=[(0, 1, True, 1, 0)])]).results[0]
     said = " ".join(result.reasons)
