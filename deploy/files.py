@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from deploy.outcome_rows import ExposureColumns, InteractionColumns
 Cell = Callable[[Any], Any]
 _NEEDED: Final = object()
 _LARGEST: Final = 2**53  # beyond, sums of whole numbers are no longer exact
-_LAST_MS: Final = 253_402_300_799_999  # of the year 9999
+_LAST_MS: Final = 253_370_764_799_999  # of the year 9998: a look comes later, and must have a date too
 # Seconds since 1970 from 2001 to 2286. As milliseconds they are a few days of early 1970, where no release ran; a clock
 # that begins at zero is below.
 _SECONDS: Final = range(10**9, 10**10)
@@ -27,7 +28,7 @@ def read_exposures(path: Path) -> ExposureColumns:
     """A row for each answered request: request_id, user_id, served, arm, stage, items; the rest may be absent.
 
     `served`: RFC 3339 or milliseconds; `arm`: the assigned one, main or canary; `items`: a list, or ids with
-    spaces between them. `arm_served`, `outcome` (ok, error, timeout, short), `latency_ms`, `forced`.
+    spaces between them, empty where nothing was shown. `arm_served`, `outcome` (ok, error, timeout, short), `latency_ms`, `forced`.
 
     Raises:
         InvalidInputError: names the file, the line and the column.
@@ -90,7 +91,7 @@ def _read(path: Path, columns: Mapping[str, tuple[Cell, Any]]) -> dict[str, list
     for number, row in _rows(path):
         for name, (cell, default) in columns.items():
             value = row.get(name)
-            if value is None or value == "":
+            if value is None or (value == "" and cell is not _ids):  # nothing may have been shown
                 if default is _NEEDED:
                     there = "" if name in row else f"; there are {', '.join(map(str, row))}"
                     raise InvalidInputError(f"{path}, line {number}: no {name}{there[:200]}")
@@ -98,7 +99,7 @@ def _read(path: Path, columns: Mapping[str, tuple[Cell, Any]]) -> dict[str, list
                 continue
             try:
                 found[name].append(cell(value))
-            except (ValueError, TypeError, InvalidInputError) as error:
+            except (ValueError, TypeError, OverflowError, InvalidInputError) as error:
                 raise InvalidInputError(
                     f"{path}, line {number}: {name} {str(value)[:80]!r}: {error}"
                 ) from None
@@ -109,20 +110,28 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Line numbers and rows; a file whose first character is `{` is NDJSON, any other CSV with a header."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            first = file.read(1)
-            file.seek(0)
-            if first == "[":
+            first = file.readline()
+            if first.startswith("["):
                 raise InvalidInputError(f"{path} is one JSON array; needed are objects, one a line")
-            if first != "{":
-                table = csv.DictReader(file)
-                yield from ((table.line_num, row) for row in table)
-                return
-            decode = msgspec.json.Decoder(dict[str, Any]).decode
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, _decoded(decode, line, f"{path}, line {number}")
+            read = _objects if first.startswith("{") else _table
+            yield from read(path, chain([first], file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidInputError(f"cannot read {path}: {error}") from None
+
+
+def _table(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    table = csv.DictReader(lines, strict=True)  # a quote that is never closed would swallow all later rows
+    for row in table:
+        if None in row:
+            raise InvalidInputError(f"{path}, line {table.line_num}: more cells than the header has names")
+        yield table.line_num, row
+
+
+def _objects(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield number, _decoded(decode, line, f"{path}, line {number}")
 
 
 def _decoded(decode: Callable[[str], dict[str, Any]], line: str, where: str) -> dict[str, Any]:
@@ -155,7 +164,7 @@ def _measure(value: Any) -> float:
 def _time(value: Any) -> int:
     at_ms = parse_ms(value) if isinstance(value, str) and not value.isdecimal() else _whole(value)
     if at_ms > _LAST_MS:
-        raise ValueError("is after the year 9999: milliseconds are needed")
+        raise ValueError("is after the year 9998: milliseconds are needed")
     if at_ms in _SECONDS:
         raise ValueError("is a time in seconds: milliseconds are needed")
     return at_ms
@@ -166,7 +175,7 @@ def _truth(value: Any) -> bool:
 
 
 def _ids(value: Any) -> tuple[str, ...]:
-    return tuple(map(_text, value)) if isinstance(value, list) else tuple(value.split())
+    return tuple(map(_text, value)) if isinstance(value, list) else tuple(_text(value).split())
 
 
 def _one_of(*words: str) -> Cell:

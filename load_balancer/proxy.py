@@ -25,12 +25,17 @@ SHORTEST_ATTEMPT_S: Final = 0.02
 
 
 class Attempt(NamedTuple):
-    """How one arm did. `answer` is there if it can be shown (ok, short), `refusal` if the request is wrong."""
+    """How one arm did. `answer` is there if it can be shown (ok, short), `refusal` if the request is wrong.
+
+    `fault` is what may be held against the arm, empty where nothing is; `answered` says that it did, if badly.
+    """
 
     outcome: Outcome
     answer: Shown | None = None
     latency_ms: float = 0.0
     refusal: RefusedRequestError | None = None
+    fault: str = ""
+    answered: bool = False
 
 
 class Served(NamedTuple):
@@ -75,13 +80,15 @@ class Proxy:
         servers = self._arms.of(plan)
         now = monotonic()
         call = _Call(query, request_id, now + self._deadlines.request_s)
-        first = other = LEFT_OUT
+        tried: dict[Arm, Attempt] = {}
         for arm in self._order(servers, assigned, now):
-            attempt = await self._attempt(servers[arm], arm, call)
-            first, other = (attempt, other) if arm == assigned else (first, attempt)
+            attempt = tried[arm] = await self._attempt(servers[arm], arm, call)
             if attempt.answer is not None:
-                return Served(arm, attempt.answer, first)
-        refusal = first.refusal or other.refusal
+                _record_faults(servers, tried, shown=True)
+                return Served(arm, attempt.answer, tried.get(assigned, LEFT_OUT))
+        _record_faults(servers, tried, shown=False)
+        first = tried.get(assigned, LEFT_OUT)
+        refusal = first.refusal or tried.get(OTHER[assigned], LEFT_OUT).refusal
         answer = static_answer(plan.fallback, query, request_id) if refusal is None else None
         return Served("static" if answer is not None else "none", answer, first, refusal)
 
@@ -104,24 +111,38 @@ class Proxy:
         if deadline - began < SHORTEST_ATTEMPT_S:
             return Attempt("timeout")
         request = f"GET {call.query.target()} {server.head}{call.request_id}\r\n\r\n".encode()
+        response = None
         try:
             response = await server.pool.send(request, deadline)
             answer = read_answer(response, call.query, call.request_id, arm, server.upstream.version)
         except RefusedRequestError as error:
             return Attempt("error", None, (monotonic() - began) * 1000, error)
         except UpstreamError as error:
-            return _failed(server, arm, error, began)
+            return _failed(error, began, answered=response is not None)
         now = monotonic()
         server.circuit.record(succeeded=True, now=now)
         whole = len(answer.video_ids) == call.query.count
         return Attempt("ok" if whole else "short", answer, (now - began) * 1000)
 
 
-def _failed(server: Server, arm: Arm, error: UpstreamError, began: float) -> Attempt:
-    now = monotonic()
-    # Busy says something about our load, not about the arm: leaving it out would only move the load.
-    if not isinstance(error, BusyError) and server.circuit.record(succeeded=False, now=now):
-        logger.warning("%s at %s is left out: %s", arm, server.upstream.url, error)
+def _failed(error: UpstreamError, began: float, *, answered: bool) -> Attempt:
     return Attempt(
-        "timeout" if isinstance(error, AttemptTimeoutError) else "error", None, (now - began) * 1000
+        "timeout" if isinstance(error, AttemptTimeoutError) else "error",
+        latency_ms=(monotonic() - began) * 1000,
+        # Busy says something about our load, not about the arm: leaving it out would only move the load.
+        fault="" if isinstance(error, BusyError) else str(error) or type(error).__name__,
+        answered=answered,
     )
+
+
+def _record_faults(servers: dict[Arm, Server], tried: dict[Arm, Attempt], *, shown: bool) -> None:
+    """Hold against an arm that it gave no answer, or a bad one where the other arm had a good one.
+
+    What no arm answers well is the request's doing. Else one viewer whom nobody can serve would have the canary
+    left out, which is asked again for every such viewer of main, and its own viewers would count as failed.
+    """
+    for arm, attempt in tried.items():
+        if attempt.fault and (shown or not attempt.answered):
+            server = servers[arm]
+            if server.circuit.record(succeeded=False, now=monotonic()):
+                logger.warning("%s at %s is left out: %s", arm, server.upstream.url, attempt.fault)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
@@ -96,11 +97,14 @@ def get_release(connection: Connection, release_id: str) -> ReleaseRow:
     """One release by its id.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: there is none; the nearest are named.
     """
     row = connection.execute(select(releases).where(releases.c.release_id == release_id)).first()
     if row is None:
-        raise NotFoundError(f"there is no release {release_id}")
+        known = [known.release_id for known in list_releases(connection, 1_000)]
+        near = difflib.get_close_matches(release_id, known, n=3, cutoff=0.3)
+        hint = f"; nearest: {', '.join(near)}" if near else ""
+        raise NotFoundError(f"there is no release {release_id[:80]}{hint}")
     return _release(row)
 
 

@@ -11,7 +11,8 @@ from deploy.evaluation.decision import Facts, decide
 from deploy.evaluation.evidence import interval_radius
 from deploy.evaluation.looks import Look
 from deploy.evaluation.measures import Constants, Measures, measure
-from deploy.evaluation.plan import ReleasePlan
+from deploy.evaluation.numbering import Numbering
+from deploy.evaluation.plan import GUARDRAILS, ReleasePlan, check_known
 from deploy.evaluation.reasons import comparison, reasons
 from deploy.evaluation.results import (
     ArmCounts,
@@ -34,6 +35,7 @@ class State:
 
     constants: Constants
     tally: Tally
+    numbering: Numbering
     started_ms: int
     at_ms: int
     looks: int = 0
@@ -45,7 +47,7 @@ class State:
     @classmethod
     def begin(cls, plan: ReleasePlan, started_ms: int) -> State:
         """Before the first look of a release that started at `started_ms`."""
-        return cls(Constants.of(plan), Tally(plan), started_ms, started_ms)
+        return cls(Constants.of(plan), Tally(plan), Numbering(), started_ms, started_ms)
 
 
 def step(plan: ReleasePlan, state: State, look: Look) -> tuple[State, LookResult]:
@@ -55,8 +57,8 @@ def step(plan: ReleasePlan, state: State, look: Look) -> tuple[State, LookResult
     being copied; to go back in time, evaluate the looks again.
 
     Raises:
-        InvalidInputError: the look is not later than the one before, a stage is not in the plan, or the
-            state was used already.
+        InvalidInputError: the look is not later than the one before, a stage or guardrail is not in the plan,
+            or the state was used already.
     """
     if state.used_up:
         raise InvalidInputError("this state has been stepped already; go on from the one that step returned")
@@ -64,6 +66,9 @@ def step(plan: ReleasePlan, state: State, look: Look) -> tuple[State, LookResult
         raise InvalidInputError(
             f"a look at {look.at_ms} after one at {state.at_ms}: looks must come in order"
         )
+    for name in look.served.events:
+        check_known("served events", name, {rail.name for rail in (*plan.guardrails, *GUARDRAILS)})
+    look = state.numbering.of(look)
     state.tally.add(look.before, look.matured, look.served)
     moved = _move(state, look)
     state.used_up = True

@@ -1,12 +1,12 @@
 """What an evaluation is fed with: one `Look` for each point of the grid, made of plain arrays.
 
-Viewers are whole numbers from 0, in any numbering: the kernel keeps arrays as long as the largest. Results
-do not depend on the numbering, on the order of rows, nor on how rows are split: everything that is summed is
-a whole number, so that sums are exact.
+Viewers are whole numbers from 0 to 2^63 - 1, in any numbering. Results do not depend on the numbering, on the
+order of rows, nor on how rows are split: everything that is summed is a whole number, so that sums are exact.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +19,8 @@ from core.errors import InvalidInputError
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-MAX_VIEWER = 2**31
+LARGEST = 2**31 - 1  # of stages and counts
+LARGEST_VIEWER = 2**63 - 1
 
 
 def _empty() -> Ints:
@@ -56,7 +57,8 @@ class Served:
     """Requests answered since the last look, matured or not: what guardrails and the sample ratio look at.
 
     `events[guardrail]` counts the row's requests with that event. A guardrail that could not be measured in
-    this look (no latency threshold yet) is left out, and its exposures do not count either.
+    this look (no latency threshold yet) is left out, and its exposures do not count either. One of the usual
+    guardrails that the plan does without may be given; any other name is refused.
     """
 
     viewer: Ints = field(default_factory=_empty)
@@ -105,15 +107,19 @@ class Look:
     blind_ms: int | None = None
     abort: str = ""
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.at_ms):
+            raise InvalidInputError(f"a look at {self.at_ms!r}: whole milliseconds are needed")
+
 
 def _ints(name: str, values: Any) -> Ints:
     array = np.asarray(values)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise InvalidInputError(f"{name} must be a one-dimensional array of whole numbers, not {array.dtype}")
-    array = array.astype(np.int64, copy=False)
-    if array.size and not 0 <= int(array.min()) <= int(array.max()) < MAX_VIEWER:
-        raise InvalidInputError(f"{name} must lie between 0 and {MAX_VIEWER - 1}")
-    return array
+    largest = LARGEST_VIEWER if name.endswith(" viewer") else LARGEST
+    if array.size and not 0 <= int(array.min()) <= int(array.max()) <= largest:
+        raise InvalidInputError(f"{name} must lie between 0 and {largest}")
+    return array.astype(np.int64, copy=False)
 
 
 def _whole_numbers(rows: Any, what: str, names: tuple[str, ...]) -> None:

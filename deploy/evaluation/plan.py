@@ -141,7 +141,7 @@ class ReleasePlan:
         """
         known = {field.name for field in dataclasses.fields(cls)}
         for name in value:
-            _check_known("plan", name, known)
+            check_known("plan", name, known)
         given: dict[str, Any] = dict(value)
         if "ramp" in given:
             given["ramp"] = _structs("ramp", RampStage, given["ramp"])
@@ -279,7 +279,8 @@ def _check_guardrails(guardrails: tuple[Guardrail, ...]) -> None:
             raise _refuse(f"guardrail {guardrail.name} ratio", guardrail.ratio, "must be at least 1")
 
 
-def _check_known(what: str, name: object, known: set[str]) -> None:
+def check_known(what: str, name: object, known: set[str]) -> None:
+    """Raises InvalidSettingError with the nearest name where `name` is none of those known."""
     if name not in known:
         near = difflib.get_close_matches(str(name), sorted(known), 1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -294,7 +295,7 @@ def _structs(field: str, kind: type[Any], value: object) -> tuple[Any, ...]:
         if not isinstance(entry, Mapping):
             raise _refuse(field, entry, f"each must be an object with {_names(kind)}")
         for name in entry:
-            _check_known(field, name, {known.name for known in dataclasses.fields(kind)})
+            check_known(field, name, {known.name for known in dataclasses.fields(kind)})
         try:
             made.append(kind(**entry))
         except TypeError:

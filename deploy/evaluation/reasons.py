@@ -41,7 +41,7 @@ def percent(theta: float) -> str:
 def comparison(theta: float | None, low: float | None, high: float | None) -> str:
     """The estimate in one sentence."""
     if theta is None or low is None or high is None:
-        return "No stage has enough successes in both arms for an estimate yet."
+        return "No stage has enough successes of enough viewers in both arms for an estimate yet."
     return (
         f"The canary's watch-through is {percent(theta)} against main's "
         f"(interval {percent(low)} to {percent(high)})."

@@ -23,7 +23,7 @@ class Evidence:
     """One e-process: how strongly the data speak against its null hypothesis.
 
     `name`: harm_ratio, harm_first_success, non_inferiority, guardrail_<name>, sample_ratio. `log_e` is the
-    natural logarithm of the e-value, `log_threshold` where it fires (None for a process still waiting).
+    natural logarithm of the e-value, `log_threshold` where it fires.
     """
 
     name: str
@@ -45,7 +45,7 @@ class ArmCounts:
 
 @dataclass(frozen=True, slots=True)
 class StageCounts:
-    """One stage of the ramp, `used`: it has enough successes in both arms to count in the estimate."""
+    """One stage of the ramp, `used`: both arms have the successes and viewers to count in the estimate."""
 
     stage: int
     share: float

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from core.errors import InvalidInputError
 from deploy.evaluation.evidence import Floats, log_ratio_step, ratio_grid
-from deploy.evaluation.looks import MAX_VIEWER, Before, Bools, Ints, Matured, Served
+from deploy.evaluation.looks import Before, Bools, Ints, Matured, Served
 from deploy.evaluation.plan import ReleasePlan
 
 FIRST_SUCCESS = 0  # bit and index of the harm process; the guardrails follow in the plan's order
 COVARIATE_UNIT = 1024  # the covariate is kept in whole 1/1024, so that its sums are exact
+MOST_VIEWERS = 2**31
 _BLOCK = 16_384  # viewers whose products are formed at once
 _DENSE = 4  # keys up to so many times their number are told apart by a table, others by sorting
 
@@ -62,7 +63,7 @@ class _Groups:
 class Tally:
     """Sums of one or more lanes; grows with the largest viewer where there is one lane."""
 
-    def __init__(self, plan: ReleasePlan, lanes: int = 1, lane_viewers: int = MAX_VIEWER) -> None:
+    def __init__(self, plan: ReleasePlan, lanes: int = 1, lane_viewers: int = MOST_VIEWERS) -> None:
         stages, processes = len(plan.ramp), 1 + len(plan.guardrails)
         viewers = lanes * lane_viewers if lanes > 1 else 0
         self.plan = plan

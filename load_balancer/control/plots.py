@@ -28,6 +28,7 @@ PROCESSES: Final = (
     ("harm_first_success", "harm-first", "nothing to watch"),
 )
 MIN_DECADE, MAX_DECADE = -3.0, 6.0
+STAGE_LABEL: Final = 28  # width of a share's label; the template has the last one end at its line
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def estimate_plot(view: ReleaseView, paper: Paper) -> Plot | None:
             Guide("zero", y(0), f"as much as {view.row.base_version}"),
             Guide("margin", y(margin), f"margin {margin:g}%".replace("-", "−")),
         ),
-        stages=_stages(view, x, start_ms),
+        stages=_stages(view, x, start_ms, paper),
     )
 
 
@@ -157,7 +158,7 @@ def evidence_plot(view: ReleaseView, paper: Paper) -> Plot | None:
         y_ticks=decade_ticks(y),
         lines=lines,
         guides=_labelled(paper, *guides),
-        stages=_stages(view, x, start_ms),
+        stages=_stages(view, x, start_ms, paper),
     )
 
 
@@ -224,13 +225,26 @@ def _end_ms(view: ReleaseView) -> int:
     return max([*known, ended, (view.opened_ms or 0) + look_ms])
 
 
-def _stages(view: ReleaseView, x: Scale, start_ms: int) -> list[Tick]:
+def _stages(view: ReleaseView, x: Scale, start_ms: int, paper: Paper) -> list[Tick]:
     """Where each share began; main alone counts as none."""
     found = []
     for before, plan in zip([None, *view.plans], view.plans, strict=False):
         if before is None or before.share != plan.share:
             found.append(Tick(x(plan.created_ms - start_ms), share_text(plan.share)))
-    return found
+    return _apart(found, paper)
+
+
+def _apart(stages: Sequence[Tick], paper: Paper) -> list[Tick]:
+    """Of labels that would lie on each other the later stays, and the earlier line goes without."""
+    shown: list[Tick] = []
+    free_until = math.inf
+    for stage in reversed(stages):
+        at_end = not paper.labels_beside and stage.at > paper.x_end - STAGE_LABEL
+        left = stage.at - STAGE_LABEL if at_end else stage.at
+        fits = left + STAGE_LABEL <= free_until
+        shown.insert(0, stage if fits else replace(stage, label=""))
+        free_until = left if fits else free_until
+    return shown
 
 
 def _estimate_range(results: Sequence[Result], margin: float) -> tuple[float, float]:

@@ -117,6 +117,14 @@ def test_an_unknown_release_is_not_found(database: Database) -> None:
             get_release(connection, "r9")
 
 
+def test_an_unknown_release_is_answered_with_the_nearest(database: Database) -> None:
+    with database.begin() as connection:
+        create_release(connection, release("v2-bae321e9"))
+        for asked in ("v2", "v2-bae3"):
+            with pytest.raises(NotFoundError, match=f"no release {asked}; nearest: v2-bae321e9"):
+                get_release(connection, asked)
+
+
 def test_an_update_counts_the_revision_and_loses_to_another(database: Database) -> None:
     with database.begin() as connection:
         create_release(connection, release())

@@ -36,6 +36,26 @@ def address(stage: Stage) -> Iterator[str]:
         yield at
 
 
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """The longest name a version may have, a reason that is one long word, and both stages within four looks of 80."""
+    made = make_stage(tmp_path_factory.mktemp("crowded"), script=Audience())
+    version, word = "recommender-" + 51 * "w", "https://example.org/" + 300 * "x"
+    made.publish("v1", version)
+    made.manager.start("v1")
+    made.clock.move(1)
+    made.manager.start(version, plan=replace(PLAN, min_duration_ms=500_000), reason=word)
+    made.pass_looks(80)
+    made.manager.pause(word)
+    return made
+
+
+@pytest.fixture(scope="module")
+def crowded_address(crowded: Stage) -> Iterator[str]:
+    with served(create_control(crowded.database, crowded.clock, new_registry("control"))) as at:
+        yield at
+
+
 def release_address(stage: Stage, address: str) -> str:
     return f"{address}/releases/{stage.manager.history()[0]['release_id']}"
 
@@ -85,6 +105,20 @@ def test_labels_of_a_plot_lie_on_it_and_not_on_each_other(browser: Any, stage: S
 @pytest.mark.parametrize("width", [WIDE, PHONE])
 def test_no_column_of_a_table_is_out_of_sight(browser: Any, stage: Stage, address: str, width: int) -> None:
     show(browser, release_address(stage, address), width)
+    hidden = (
+        "return [...document.querySelectorAll('.scroll')].map((box) => box.scrollWidth - box.clientWidth)"
+    )
+    assert browser.execute_script(hidden) == [0, 0]
+
+
+@pytest.mark.parametrize("width", [WIDE, PHONE])
+def test_long_names_long_words_and_a_quick_ramp_fit(
+    browser: Any, crowded: Stage, crowded_address: str, width: int
+) -> None:
+    for page in (f"{crowded_address}/releases", release_address(crowded, crowded_address)):
+        show(browser, page, width)
+        assert browser.execute_script("return document.documentElement.scrollWidth") == width, page
+        assert labels_in_the_way(browser) == []
     hidden = (
         "return [...document.querySelectorAll('.scroll')].map((box) => box.scrollWidth - box.clientWidth)"
     )

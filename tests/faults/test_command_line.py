@@ -156,7 +156,9 @@ def test_l4_l5_interrupted_promoted_and_rolled_back_twice(home: Home) -> None:
     epoch = home.plan().epoch  # type: ignore[union-attr]
     again = home.json("release", "rollback", "--reason", "back again")
     assert (first["state"], first["version"]) == ("promoted", "v1")
-    assert again["release_id"] == first["release_id"]
+    assert home.run("release", "start", "v2")[0] == 3, "the gate: a newer release than the one gone back to"
+    named = home.json("release", "rollback", "--to", "v1")
+    assert again["release_id"] == named["release_id"] == first["release_id"]
     assert home.plan().epoch == epoch  # type: ignore[union-attr]
     assert home.plan().main.version == "v1"  # type: ignore[union-attr]
     running = [instance for instance in ProcessRuntime(home.folder).instances() if instance.alive]

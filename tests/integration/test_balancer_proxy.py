@@ -147,6 +147,28 @@ def test_a_failing_arm_is_left_out_but_its_error_is_still_recorded() -> None:
     on_stage(use, canary="error500")
 
 
+@pytest.mark.parametrize("mode", ["empty", "error500"])
+def test_what_no_arm_can_answer_is_held_against_none(mode: str) -> None:
+    # Else one viewer of main whom nobody can serve has a canary of few requests left out, and rolled back for it.
+    async def use(stage: Stage) -> None:
+        served = [await stage.ask(arm) for _ in range(20) for arm in ("main", "canary")]
+        assert {(one.arm, one.assigned.outcome) for one in served} == {("static", "error")}
+        stage.main.mode = stage.canary.mode = "ok"
+        assert [(await stage.ask(arm)).arm for arm in ("main", "canary")] == ["main", "canary"]
+
+    on_stage(use, main=mode, canary=mode, fallback=("t1",))
+
+
+def test_arms_that_are_both_gone_are_both_left_out() -> None:
+    async def use(stage: Stage) -> None:
+        for _ in range(20):
+            assert (await stage.ask()).arm == "static"
+        weights = [server.circuit.weight(monotonic()) for server in stage.arms.of(stage.plan).values()]
+        assert max(weights) < 1
+
+    on_stage(use, main="close", canary="close", fallback=("t1",))
+
+
 def test_arms_that_come_back_at_the_same_time_keep_their_viewers() -> None:
     # As after a moment in which nobody heard the probes: both are well, and neither is better than the other.
     async def use(stage: Stage) -> None:

@@ -121,7 +121,7 @@ def test_every_column_is_read(tmp_path: Path) -> None:
         ({"stage": "-1"}, "line 2: stage '-1'"),
         ({"outcome": "fine"}, "line 2: outcome"),
         ({"stage": "9" * 30}, "line 2: stage '9+': must be a whole number from 0 to"),
-        ({"served": "9" * 15}, "line 2: served '9+': is after the year 9999"),
+        ({"served": "9" * 15}, "line 2: served '9+': is after the year 9998"),
         ({"served": "1764030000"}, "line 2: served .1764030000.: is a time in seconds"),
         ({"latency_ms": "nan"}, "line 2: latency_ms 'nan': must be a finite number"),
         ({"latency_ms": "-1"}, "line 2: latency_ms '-1'"),
@@ -169,6 +169,41 @@ def test_a_file_that_ends_may_still_promote_but_silence_until_a_time_may_not(
     assert (silent["verdict"], silent["looks"][-1]["decision"]) == (None, "hold")
     assert evaluate(monkeypatch, *files, "--started", "2030-01-01T00:00:00Z") == 2
     assert "before --started" in capsys.readouterr().err
+
+
+def test_an_answer_that_showed_nothing_can_be_said_in_both_formats(tmp_path: Path) -> None:
+    failed = {"request_id": "q", "user_id": "u", "served": START_MS, "arm": "main", "stage": 1, "items": ""}
+    for write in (as_csv, as_ndjson):
+        assert read_exposures(write(tmp_path / "e", [failed])).items == [()]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('main,1,"a b\nq2,u,5,main,1,a b\n', "cannot read .*unexpected end of data"),
+        ("main,1,a,b,c\n", "line 2: more cells than the header has names"),
+    ],
+    ids=["a quote that is never closed", "ids with commas between them"],
+)
+def test_a_table_that_would_be_read_amiss_is_refused(tmp_path: Path, lines: str, said: str) -> None:
+    (tmp_path / "e").write_text(f"request_id,user_id,served,arm,stage,items\nq1,u,5,{lines}")
+    with pytest.raises(InvalidInputError, match=said):
+        read_exposures(tmp_path / "e")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"items": 5}, "items '5': must be a text"),
+        ({"items": {"a": 1}}, "items .*: must be a text"),
+        ({"latency_ms": 10**400}, "latency_ms '1000.*: int too large"),
+    ],
+)
+def test_a_value_of_another_type_is_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    exposure = {"request_id": "q", "user_id": "u", "served": 5, "arm": "main", "stage": 1, "items": ["a"]}
+    (tmp_path / "e").write_text(json.dumps(exposure | change))
+    with pytest.raises(InvalidInputError, match=f"line 1: {said}"):
+        read_exposures(tmp_path / "e")
 
 
 def test_no_file_and_no_rows_are_refused(

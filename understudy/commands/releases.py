@@ -13,6 +13,7 @@ from core.errors import RefusedError
 from deploy.releases import ReleaseManager
 from deploy.settings import DeploySettings
 from deploy.wiring import build_manager
+from storage.releases import ReleaseRow
 from understudy.commands.archive import export, replay
 from understudy.commands.forecast import plan_command
 from understudy.commands.shadow import shadow, tester
@@ -37,6 +38,12 @@ def _manager(*, service: bool = False) -> ReleaseManager:
     platform = load_platform(service=service)
     open_migrated_store(platform).close()
     return build_manager(platform, DeploySettings.load(), SystemClock())
+
+
+def _settled(manager: ReleaseManager, row: ReleaseRow) -> ReleaseRow:
+    """The release once no step of it is under way; the newest may be another, refused since."""
+    newest = manager.settle()
+    return newest if newest is not None and newest.release_id == row.release_id else row
 
 
 @release.command()
@@ -87,8 +94,7 @@ def _asks(name: str, help_text: str, ask: Callable[[ReleaseManager, str], Any]) 
     @json_option
     def command(reason: str, as_json: bool) -> None:
         manager = _manager()
-        row = ask(manager, reason)
-        row = manager.settle() or row
+        row = _settled(manager, ask(manager, reason))
         show(row, as_json, lambda: [f"{row.version} is {row.state}"])
 
 
@@ -109,8 +115,7 @@ def promote(version: str | None, force: bool, reason: str, as_json: bool) -> Non
     playing = canary["version"] if canary else "no version"
     if version is not None and version != playing:
         raise RefusedError(f"{playing} plays canary, not {version}")
-    row = manager.promote(force=force, reason=reason)
-    row = manager.settle() or row
+    row = _settled(manager, manager.promote(force=force, reason=reason))
     show(row, as_json, lambda: [f"{row.version} is {row.state}"])
 
 
@@ -121,8 +126,7 @@ def promote(version: str | None, force: bool, reason: str, as_json: bool) -> Non
 def rollback(version: str | None, reason: str, as_json: bool) -> None:
     """End an open release, or make an earlier version main again."""
     manager = _manager()
-    row = manager.rollback(to=version, reason=reason)
-    row = manager.settle() or row
+    row = _settled(manager, manager.rollback(to=version, reason=reason))
     show(row, as_json, lambda: [f"{row.version} is {row.state}"])
 
 

@@ -109,6 +109,9 @@ def test_order_splitting_and_names_change_nothing(seed: int) -> None:
     assert evaluate(BUSY, [reordered(one, random) for one in looks]) == expected
     assert evaluate(BUSY, [merged(one) for one in looks]) == expected
     assert evaluate(BUSY, [renamed(one, number) for one in looks]) == expected
+    hashed = random.integers(0, 2**63, 400)
+    hashed[:100] = random.permutation(2**20 + 50)[:100]  # some are small, some just not
+    assert evaluate(BUSY, [renamed(one, hashed) for one in looks]) == expected
 
 
 def test_stepping_is_what_evaluate_does() -> None:
@@ -260,6 +263,13 @@ def test_the_ramp_steps_from_the_stage_that_data_came_from() -> None:
     assert [one.stage for one in results] == [1, 1, 1, 2]
 
 
+def test_reasons_say_that_it_is_viewers_that_an_estimate_waits_for() -> None:
+    rows = [(viewer, 1, viewer % 2 == 1, 50, 20) for viewer in range(4)]
+    result = evaluate(PLAN, [look(1, rows)]).results[0]
+    assert (result.canary.successes, result.theta) == (40, None)
+    assert "successes of enough viewers in both arms" in " ".join(result.reasons)
+
+
 def test_reasons_say_what_is_missing() -> None:
     result = evaluate(PLAN, [look(1, shown=[(0, 1, True, 1, 0)])]).results[0]
     said = " ".join(result.reasons)
@@ -273,12 +283,25 @@ def test_reasons_say_what_is_missing() -> None:
     [
         ([(0, 1, True, 1, 2)], "more successes than requests"),
         ([(-1, 1, True, 1, 0)], "viewer must lie between"),
-        ([(2**31, 1, True, 1, 0)], "viewer must lie between"),
+        ([(1, 1, True, 2**31, 0)], "requests must lie between"),
     ],
 )
 def test_rows_that_cannot_be_are_refused(rows: list[Row], named: str) -> None:
     with pytest.raises(InvalidInputError, match=named):
         matured(rows)
+
+
+def test_a_guardrail_nobody_knows_is_refused_and_one_the_plan_does_without_is_not() -> None:
+    """A misspelt one would never be looked at, and the canary promoted past it."""
+    for name, plan in (("p95", replace(PLAN, guardrails=())), ("error", PLAN)):
+        assert evaluate(plan, [look(1, shown=[(0, 1, True, 1, 1)], guardrail=name)]).results
+    with pytest.raises(InvalidInputError, match="unknown field 'errors'; did you mean error"):
+        evaluate(PLAN, [look(1, shown=[(0, 1, True, 1, 1)], guardrail="errors")])
+
+
+def test_a_look_at_no_time_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="look at nan"):
+        Look(float("nan"))  # type: ignore[arg-type]
 
 
 def test_columns_of_different_length_or_type_are_refused() -> None:
