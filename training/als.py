@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,23 +40,10 @@ def train_als(dataset: Dataset, settings: AlsSettings, as_of_ms: int = 0) -> tup
     from implicit.cpu.als import AlternatingLeastSquares  # noqa: PLC0415 imports its BLAS when loaded
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
+    matrix = confidences(dataset, settings, as_of_ms)
     # implicit has threads of its own; a BLAS pool in each of them makes it several times slower.
     with threadpool_limits(limits=1, user_api="blas"):
-        model = AlternatingLeastSquares(
-            factors=settings.factors,
-            regularization=settings.regularization,
-            alpha=1.0,
-            iterations=settings.iterations,
-            num_threads=settings.threads,
-            random_state=settings.seed,
-        )
-        # As implicit would draw them, but scaled in place: its own way holds the viewers' factors twice.
-        generator = np.random.default_rng(settings.seed)
-        model.user_factors = _small(generator, len(dataset.viewers), settings.factors)
-        model.item_factors = _small(generator, len(dataset.videos), settings.factors)
-        model.fit(confidences(dataset, settings, as_of_ms), show_progress=False)
-    viewers = np.ascontiguousarray(model.user_factors, dtype=np.float32)
-    videos = np.ascontiguousarray(model.item_factors, dtype=np.float32)
+        viewers, videos = _alternate(AlternatingLeastSquares().solver, matrix, settings)
     if not (np.isfinite(viewers).all() and np.isfinite(videos).all()):
         raise InvalidInputError(f"ALS did not converge to finite factors with {settings}")
     return viewers, videos
@@ -69,6 +57,26 @@ def confidences(dataset: Dataset, settings: AlsSettings, as_of_ms: int) -> csr_m
         values = np.asarray(1 + (settings.alpha - 1) * np.exp2(-days / settings.half_life_days), np.float32)
     shape = (len(dataset.viewers), len(dataset.videos))
     return csr_matrix(csr_array((values, (dataset.viewer, dataset.video)), shape=shape))
+
+
+def _alternate(solve: Callable[..., None], by_viewer: csr_matrix, settings: AlsSettings) -> tuple[F32, F32]:
+    """The loop of implicit's `fit`, which would hold every confidence three times and the viewers' factors twice."""
+    by_video = by_viewer.T.tocsr()
+    for matrix in (by_viewer, by_video):
+        matrix.data = _once(matrix.data)
+    generator = np.random.default_rng(settings.seed)
+    viewers = _small(generator, by_viewer.shape[0], settings.factors)
+    videos = _small(generator, by_video.shape[0], settings.factors)
+    for _ in range(settings.iterations):
+        solve(by_viewer, viewers, videos, settings.regularization, settings.threads)
+        solve(by_video, videos, viewers, settings.regularization, settings.threads)
+    return viewers, videos
+
+
+def _once(values: F32) -> F32:
+    """The same values; where all are equal, one in memory stands for them."""
+    equal = len(values) > 0 and values.min() == values.max()
+    return np.broadcast_to(values[:1].copy(), values.shape) if equal else values
 
 
 def _small(generator: np.random.Generator, rows: int, factors: int) -> F32:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from core.clock import DAY
 from tests.small_model import START_MS, checkerboard, videos
-from training.als import AlsSettings, train_als
+from training.als import AlsSettings, confidences, train_als
 from training.covisitation import DAMPING, CovisitationSettings, covisitation
 from training.dataset import Dataset, make_dataset
 from training.history import histories
@@ -33,6 +35,18 @@ def test_als_gives_the_same_factors_every_time() -> None:
     first, again = train_als(checkerboard(), SMALL), train_als(checkerboard(), SMALL)
     np.testing.assert_array_equal(first[0], again[0])
     np.testing.assert_array_equal(first[1], again[1])
+
+
+@pytest.mark.parametrize("half_life_days", [None, 1.0])
+def test_als_has_the_factors_of_the_librarys_own_loop(half_life_days: float | None) -> None:
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    dataset, settings = checkerboard(), replace(SMALL, alpha=3.0, half_life_days=half_life_days)
+    model = AlternatingLeastSquares(8, 0.1, iterations=15, num_threads=1, random_state=settings.seed)
+    model.fit(confidences(dataset, settings, dataset.newest_ms), show_progress=False)
+    viewers, of_videos = train_als(dataset, settings, dataset.newest_ms)
+    np.testing.assert_allclose(viewers, model.user_factors, rtol=1e-5)
+    np.testing.assert_allclose(of_videos, model.item_factors, rtol=1e-5)
 
 
 def test_als_has_nothing_for_what_was_never_watched() -> None:
