@@ -44,11 +44,11 @@ def train_from_csv(
 
     Raises:
         InvalidInputError: a file or column is missing, or there is nothing to train on.
-        RefusedError: `out` is a bundle with other content.
+        RefusedError: there is something at `out`.
     """
-    dataset = read_csv(ratings, items)
-    as_of_ms = None if as_of_s is None else round(as_of_s * 1000)
     target = out.resolve()
+    as_of_ms = None if as_of_s is None else round(as_of_s * 1000)
+    dataset = read_csv(ratings, items, as_of_ms)
     return train_bundle(
         dataset,
         recipe,

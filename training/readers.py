@@ -56,13 +56,14 @@ def read_folder(folder: Path) -> Dataset:
     raise InvalidInputError(f"no data set in {folder}; known layouts are {known}")
 
 
-def read_csv(ratings: Path, items: Path) -> Dataset:
+def read_csv(ratings: Path, items: Path, until_ms: int | None = None) -> Dataset:
     """Plain CSV: `user,item,ts,rating` (ts in seconds, rating may be left out) and `item,title,genres,overview`.
 
-    Genres are separated by `|`, or by spaces where there is no `|`. Only `item` is required of the second.
+    Genres are separated by `|`, or by spaces where there is no `|`. Only `item` is required of the second. What is
+    later than `until_ms` might as well not be in the file: a video watched again then was watched before.
 
     Raises:
-        InvalidInputError: a file or a required column is missing, or a time is no number.
+        InvalidInputError: a file or a required column is missing, a time is no number, or nothing is left.
     """
     table = _table(items)
     _require(items, table, ["item"])
@@ -71,7 +72,7 @@ def read_csv(ratings: Path, items: Path) -> Dataset:
     videos = _videos(ids, titles, _column(table, "genres"), _column(table, "overview"))
     events = _table(ratings)
     _require(ratings, events, ["user", "item", "ts"])
-    return _dataset(ratings, videos, events, ["user", "item", "ts", "rating"])
+    return _dataset(ratings, videos, events, ["user", "item", "ts", "rating"], until_ms)
 
 
 def _recbole(ratings: Path, items: Path) -> Dataset:
@@ -169,14 +170,22 @@ def _split(text: str, separator: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part and part not in _NO_GENRES))
 
 
-def _dataset(path: Path, videos: Videos, events: pd.DataFrame, names: Sequence[str]) -> Dataset:
+def _dataset(
+    path: Path, videos: Videos, events: pd.DataFrame, names: Sequence[str], until_ms: int | None = None
+) -> Dataset:
     user, item, at, rating = names
     seconds = pd.to_numeric(events[at], errors="coerce").to_numpy(np.float64)
     wrong = np.flatnonzero(~(np.abs(seconds) < END_OF_TIME_S))  # also what is no number
     if len(wrong):
         told = events[at].iloc[wrong[0]][:40]
         raise InvalidInputError(f"{path}: {at} of row {wrong[0] + 1} is no time in seconds: {told!r}")
+    at_ms = np.round(seconds * 1000).astype(np.int64)
+    if until_ms is not None:
+        events, at_ms = events[at_ms <= until_ms], at_ms[at_ms <= until_ms]
+        if not len(events):
+            raise InvalidInputError(
+                f"{path}: no interaction up to {until_ms} ms: there is nothing to train on"
+            )
     given = events[rating] if rating in events.columns else pd.Series([""] * len(events))
     values = pd.to_numeric(given, errors="coerce").to_numpy(np.float32)
-    at_ms = np.round(seconds * 1000).astype(np.int64)
     return make_dataset(videos, events[user].tolist(), events[item].tolist(), at_ms, values)

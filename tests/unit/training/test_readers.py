@@ -73,6 +73,17 @@ def test_plain_csv_reads_alike(tmp_path: Path) -> None:
     assert data.videos.overviews == ("Toys", "")
 
 
+def test_what_is_later_might_as_well_not_be_there(tmp_path: Path) -> None:
+    early = "user,item,ts,rating\n7,1,10,4\n7,2,20,3\n"
+    items = "item\n1\n2\n"
+    written(tmp_path, {"r.csv": early + "7,1,30,1\n8,2,30,1\n", "cut.csv": early, "i.csv": items})
+    seen = read_csv(tmp_path / "r.csv", tmp_path / "i.csv", until_ms=20_000)
+    assert seen.digest() == read_csv(tmp_path / "cut.csv", tmp_path / "i.csv").digest()
+    assert seen.at_ms.tolist() == [10_000, 20_000], "watching again later does not undo having watched"
+    with pytest.raises(InvalidInputError, match="no interaction up to 9000 ms"):
+        read_csv(tmp_path / "r.csv", tmp_path / "i.csv", until_ms=9_000)
+
+
 def test_ids_stay_what_they_are(tmp_path: Path) -> None:
     written(
         tmp_path,
