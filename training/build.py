@@ -10,7 +10,8 @@ from typing import Final
 import msgspec
 from threadpoolctl import threadpool_limits
 
-from core.errors import InvalidInputError
+from core.errors import InvalidInputError, RefusedError
+from core.ids import check_version
 from inference.recommender.bundle import ModelBundle
 from storage.bundles import BundleRef, publish, staging_folder
 from training.bundle_files import write_model
@@ -49,9 +50,10 @@ def train_bundle(
     that is not `evaluated` passes no gate.
 
     Raises:
-        InvalidInputError: nothing to train on up to then.
-        RefusedError: the version exists with other content.
+        InvalidInputError: nothing to train on up to then, or no name for a bundle.
+        RefusedError: there is a bundle of this version.
     """
+    check_free(store, version)
     as_of_ms = dataset.newest_ms if as_of_ms is None else as_of_ms
     dataset = dataset.before(as_of_ms + 1)
     if not len(dataset):
@@ -79,6 +81,25 @@ def train_bundle(
             notes="; ".join([f"recipe {replay.recipe.name}", *dataset.warnings]),
         )
         return publish(store, staging, manifest)
+
+
+def check_free(store: Path, version: str) -> None:
+    """Before minutes of training, not after: whether the store can be written and has no such bundle yet.
+
+    Raises:
+        InvalidInputError: no folder, or no name for a bundle.
+        RefusedError: there is a bundle of this version; no two trainings make the same files.
+    """
+    check_version(version)
+    try:
+        with staging_folder(store):
+            pass
+    except OSError as error:
+        raise InvalidInputError(f"{store}: no bundle can be written there: {error}") from None
+    if (store / version).exists():
+        raise RefusedError(
+            f"{version!r} exists in {store}: bundles never change, publish under another version"
+        )
 
 
 def train_model(

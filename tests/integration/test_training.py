@@ -200,10 +200,43 @@ def test_a_bundle_without_evidence_does_not_pass_the_gate(tmp_path: Path) -> Non
 
 def test_a_version_is_trained_once(store: Path, world: Dataset) -> None:
     fewer = world.before(int(np.median(world.at_ms)))
-    with pytest.raises(RefusedError, match="'v1' exists with other content"):
+    with pytest.raises(RefusedError, match="'v1' exists in"):
         train_bundle(fewer, CONTENT, "v1", store, HashEncoder())
     assert len(list_bundles(store)) == 4
     assert not list(store.glob(".staging-*"))
+
+
+def test_what_cannot_become_a_bundle_is_refused_before_anything_is_trained(
+    world: Dataset, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    encoder = HashEncoder()
+    for store, version, why in (
+        (tmp_path, "no name!", "version 'no name!'"),
+        (tmp_path, "file", "'file' exists in"),
+        (tmp_path / "file", "v1", "no bundle can be written there"),
+    ):
+        with pytest.raises((InvalidInputError, RefusedError), match=why):
+            train_bundle(world, CONTENT, version, store, encoder)
+    assert encoder.encoded == 0
+
+
+def test_lists_are_written_whole_or_not_at_all(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "users.txt").write_text("\ufeffu00\r\n\r\nu00\r\nu01\r\n", encoding="utf-8")
+    out = tmp_path / "recs.csv"
+    out.write_text("of before")
+    with pytest.raises(InvalidInputError, match="count 501"):
+        recommend_to_csv(store / "v1", tmp_path / "users.txt", 501, out)
+    assert out.read_text() == "of before"
+    for nowhere in (tmp_path, tmp_path / "none/recs.csv", out / "recs.csv"):
+        with pytest.raises(InvalidInputError, match="cannot be written"):
+            recommend_to_csv(store / "v1", tmp_path / "users.txt", 1, nowhere)
+    assert recommend_to_csv(store / "v1", tmp_path / "users.txt", 1, out) == 2
+    with out.open(encoding="utf-8", newline="") as file:
+        assert [row["user"] for row in csv.DictReader(file)] == ["u00", "u01"]
+    assert recommend_to_csv(store / "v1", tmp_path / "users.txt", 1, Path(os.devnull)) == 2
+    assert not Path(os.devnull).is_file()
+    assert {path.name for path in tmp_path.iterdir()} == {"users.txt", "recs.csv"}
 
 
 def test_a_damaged_bundle_recommends_nothing(store: Path, tmp_path: Path) -> None:
