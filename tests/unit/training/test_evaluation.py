@@ -27,6 +27,14 @@ def test_a_split_asks_only_for_the_future_of_known_viewers_and_videos() -> None:
     assert {split.past.viewers[v]: rows.tolist() for v, rows in split.wanted.items()} == {"b": [3]}
 
 
+def test_watching_again_is_not_asked_for() -> None:
+    users, ids = ["a"] * 5 + ["b"] * 3, ["m00", "m01", "m02", "m00", "m03", "m03", "m00", "m01"]
+    times = [1, 2, 3, 11, 12, 4, 5, 6]
+    split = split_at(make_dataset(videos(4), users, ids, times, [None] * 8), 10, min_history=3)
+    assert len(split.past) == 6, "what a viewer comes back to had been watched all the same"
+    assert {split.past.viewers[v]: rows.tolist() for v, rows in split.wanted.items()} == {"a": [3]}
+
+
 def test_rolling_splits_ask_for_nothing_twice() -> None:
     data = checkerboard()
     splits = rolling(data, (0.5, 0.7, 0.9))
