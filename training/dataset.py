@@ -223,8 +223,14 @@ def _warnings(dataset: Dataset, nameless: int, unknown: int) -> list[str]:
         found.append(f"{unknown} interactions name a video that the catalogue lacks: left out")
     if not any(dataset.videos.genres):
         found.append("no video has a genre: texts and filters do without")
-    if np.isnan(dataset.value).all():
+    texts = (*dataset.videos.titles, *dataset.videos.overviews)
+    if not any(texts) and not any(dataset.videos.genres):
+        found.append("no video has a title or an overview: their contents tell nothing")
+    values = dataset.value[~np.isnan(dataset.value)]
+    if not len(values):
         found.append("no ratings or watched shares: every interaction counts alike")
+    elif values.min() == values.max():
+        found.append(f"all ratings or watched shares are {values[0]:g}: they tell nothing")
     if dataset.at_ms[0] == dataset.at_ms[-1]:
         found.append("all times are equal: no trend, no order of watching, no offline evaluation")
     if len(dataset.viewers) < 2:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -117,9 +119,18 @@ _LAYOUTS: Final[dict[tuple[str, str], Callable[[Path, Path], Dataset]]] = {
 
 
 def _table(path: Path | io.BytesIO, **options: Any) -> pd.DataFrame:
-    """Every cell as text: ids stay what they are, `NA` and leading zeros included."""
+    """Every cell as text: ids stay what they are, `NA` and leading zeros included.
+
+    Lines longer than the header are refused: pandas would push every column aside.
+    """
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                path, dtype=str, keep_default_na=False, na_filter=False, index_col=False, **options
+            )
+    except pd.errors.ParserWarning:
+        raise InvalidInputError(f"{path}: the lines have more cells than the header") from None
     except (OSError, ValueError) as error:  # pandas' parser errors and UnicodeDecodeError are ValueErrors
         raise InvalidInputError(f"{path}: cannot be read as a table: {error}") from None
 
@@ -188,4 +199,7 @@ def _dataset(
             )
     given = events[rating] if rating in events.columns else pd.Series([""] * len(events))
     values = pd.to_numeric(given, errors="coerce").to_numpy(np.float32)
-    return make_dataset(videos, events[user].tolist(), events[item].tolist(), at_ms, values)
+    dataset = make_dataset(videos, events[user].tolist(), events[item].tolist(), at_ms, values)
+    unread = int(((given != "").to_numpy() & np.isnan(values)).sum())
+    told = (f"{unread} ratings are no numbers: they count as none",) if unread else ()
+    return replace(dataset, warnings=dataset.warnings + told)

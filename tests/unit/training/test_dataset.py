@@ -112,6 +112,10 @@ def test_the_digest_does_not_depend_on_the_order_of_the_file() -> None:
     [
         ([("a", "m00", 1, 1.0), ("a", "x", 2, 1.0)], "1 interactions name a video that the catalogue lacks"),
         ([("a", "m00", 1, None), ("b", "m00", 2, None)], "no ratings"),
+        (
+            [("a", "m00", 1, 3.0), ("b", "m00", 2, 3.0), ("b", "m01", 3, None)],
+            "all ratings or watched shares are 3",
+        ),
         ([("a", "m00", 1, 1.0), ("b", "m00", 1, 1.0)], "all times are equal"),
         ([("a", "m00", 1, 1.0), ("a", "m01", 2, 1.0)], "one viewer only"),
         ([("a", "m00", 1, 1.0), ("b", "m01", 2, 1.0)], "no viewer watched more than one video"),
@@ -125,6 +129,13 @@ def test_missing_genres_are_said() -> None:
     bare = replace(videos(2), genres=((), ()))
     assert any(
         "no video has a genre" in text for text in make_dataset(bare, ["a"], ["m00"], [1], [1]).warnings
+    )
+
+
+def test_missing_texts_are_said() -> None:
+    mute = replace(videos(2), genres=((), ()), titles=("", ""))
+    assert any(
+        "no video has a title" in text for text in make_dataset(mute, ["a"], ["m00"], [1], [1]).warnings
     )
 
 
