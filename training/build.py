@@ -17,7 +17,14 @@ from storage.bundles import BundleRef, publish, staging_folder
 from training.bundle_files import write_model
 from training.dataset import Dataset
 from training.fit import Vectors, fit, videos_file
-from training.offline import Plan, best_half_life, evaluate_offline, headline, plan_of
+from training.offline import (
+    FOLDS_OF_TRENDING,
+    Plan,
+    best_half_life,
+    evaluate_offline,
+    headline,
+    plan_of,
+)
 from training.recipes import BLEND, Recipe
 from training.replay import Replay
 from training.splits import Split
@@ -106,7 +113,8 @@ def train_model(
     dataset: Dataset, plan: Plan, vectors: Vectors, recipe: Recipe, as_of_ms: int, say: Say
 ) -> tuple[Replay, ModelBundle]:
     """The model as of `as_of_ms`, and what made it; by another recipe where there is too little for a ranker."""
-    replay = Replay(dataset, vectors, choose(plan.folds, vectors, recipe, say))
+    lately = Replay(dataset, vectors, recipe).last_folds(as_of_ms + 1, FOLDS_OF_TRENDING)
+    replay = Replay(dataset, vectors, choose(plan.folds, lately, vectors, recipe, say))
     if recipe.ranker is not None:
         say("replaying the past for the ranker")
     model = replay.model(as_of_ms, as_of_ms + 1)
@@ -116,10 +124,12 @@ def train_model(
     return train_model(dataset, plan, vectors, BLEND, as_of_ms, say)
 
 
-def choose(folds: Sequence[Split], vectors: Vectors, recipe: Recipe, say: Say) -> Recipe:
-    """The recipe with weights and half-life chosen on the folds, if it wants that."""
+def choose(
+    folds: Sequence[Split], lately: Sequence[Split], vectors: Vectors, recipe: Recipe, say: Say
+) -> Recipe:
+    """The recipe with weights chosen on the folds, if it wants that; beside a ranker the half-life alone, `lately`."""
     if recipe.ranker is not None:
-        return replace(recipe, half_life_days=HALF_LIVES_DAYS[best_half_life(folds)])
+        return replace(recipe, half_life_days=HALF_LIVES_DAYS[best_half_life(lately)])
     if not recipe.tuned or not folds:
         return recipe
     say(f"choosing weights on {len(folds)} folds, {sum(len(fold.wanted) for fold in folds)} viewers")

@@ -77,6 +77,7 @@ def test_a_ranked_bundle_tells_what_its_sources_find_and_what_its_ranker_goes_by
     sources = manifest.evaluation["sources"]
     assert sources["union"] >= max(sources.values())
     assert {"als", "ease", "near_ever", "covisitation", "trending_1d"} <= sources.keys()
+    assert len(manifest.evaluation["trending_half_lives_days"]) == len(manifest.evaluation["splits_ms"])
     assert sum(manifest.evaluation["importance"].values()) == pytest.approx(1, abs=0.01)
     assert gate(read_report(store / "v4"), read_report(store / "v1")).passed
 
