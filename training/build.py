@@ -33,6 +33,7 @@ from training.vectors import build_vectors
 from training.weights import tune
 from vectordb.encoder import Encoder
 
+NOT_EVALUATED: Final = "not evaluated offline: it passes no gate"
 EMBEDDINGS_CACHE: Final = ".embeddings"  # beside the bundles; its name keeps it out of their list
 
 Say = Callable[[str], None]
@@ -77,7 +78,7 @@ def train_bundle(
             replay, model = train_model(dataset, plan, vectors, recipe, as_of_ms, say)
             asked = plan if evaluated else replace(plan, splits=[])
             report, summary = evaluate_offline(dataset, asked, replay, version)
-        say(headline(summary) if evaluated else "not evaluated offline: it passes no gate")
+        say(headline(summary) if evaluated else NOT_EVALUATED)
         write_model(model, videos_file(dataset, as_of_ms), report, staging)
         manifest = msgspec.structs.replace(
             model.manifest,
@@ -85,9 +86,13 @@ def train_bundle(
             created_ms=as_of_ms if created_ms is None else created_ms,
             code_revision=code_revision,
             evaluation=summary,
-            notes="; ".join([f"recipe {replay.recipe.name}", *dataset.warnings]),
+            notes="; ".join(_notes(replay.recipe, dataset, evaluated)),
         )
         return publish(store, staging, manifest)
+
+
+def _notes(recipe: Recipe, dataset: Dataset, evaluated: bool) -> list[str]:
+    return [f"recipe {recipe.name}", *dataset.warnings, *([] if evaluated else [NOT_EVALUATED])]
 
 
 def check_free(store: Path, version: str) -> None:

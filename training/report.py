@@ -104,7 +104,7 @@ def badge(verdict: Verdict) -> Badge:
 def headline(manifest: Manifest, report: OfflineReport, comparisons: Sequence[Comparison]) -> str:
     """The one sentence to remember."""
     if not len(report.viewers):
-        return "No viewer came back after a split in time, so nothing can be told."
+        return "No viewer was asked after a split in time, so nothing can be told."
     asked = f"{plural(len(report.viewers), 'viewer')}, {plural(len(manifest.evaluation.get('model', [])), 'split')}"
     trending = next((found for found in comparisons if found.against == "trending"), None)
     if trending is None or not trending.reference:

@@ -90,6 +90,7 @@ def test_too_little_past_for_a_ranker_makes_a_blend(world: Dataset, tmp_path: Pa
     assert "not evaluated offline: it passes no gate" in heard
     assert "ranker.txt" not in read_manifest(made.path).files
     assert "recipe blend" in read_manifest(made.path).notes
+    assert "not evaluated offline" in read_manifest(made.path).notes
     assert not len(read_report(made.path).viewers)
 
 
