@@ -50,7 +50,7 @@ def evaluation(report: OfflineReport, **more: Any) -> dict[str, Any]:
     return {
         "question": report.question,
         "splits_ms": SPLITS_MS if len(report.viewers) else [],
-        "trending_half_life_days": 3.0,
+        "trending_half_lives_days": [3.0, 0.5],
         **parts,
         **more,
     }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from threadpoolctl import threadpool_limits
 
@@ -44,11 +46,11 @@ def train_from_csv(
 
     Raises:
         InvalidInputError: a file or column is missing, or there is nothing to train on.
-        RefusedError: `out` is a bundle with other content.
+        RefusedError: there is something at `out`.
     """
-    dataset = read_csv(ratings, items)
-    as_of_ms = None if as_of_s is None else round(as_of_s * 1000)
     target = out.resolve()
+    as_of_ms = None if as_of_s is None else round(as_of_s * 1000)
+    dataset = read_csv(ratings, items, as_of_ms)
     return train_bundle(
         dataset,
         recipe,
@@ -68,19 +70,44 @@ def recommend_to_csv(bundle: Path, users: Path, count: int, out: Path, *, divers
 
     Raises:
         InvalidBundleError: `bundle` is not a bundle or is damaged.
-        InvalidInputError: `users` cannot be read, or `count` is out of range.
+        InvalidInputError: `users` cannot be read, `out` not written, or `count` is out of range.
     """
-    recommender = Recommender(load_bundle(bundle), diverse=diverse)
-    try:
-        # Not splitlines(), which also cuts at characters that an id may have, such as U+2028.
-        viewers = list(dict.fromkeys(users.read_text(encoding="utf-8").split("\n")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{users}: cannot be read as a list of ids: {error}") from None
-    named = [viewer for viewer in viewers if viewer]
-    with out.open("w", encoding="utf-8", newline="") as file, threadpool_limits(limits=1, user_api="blas"):
+    recommender, named = Recommender(load_bundle(bundle), diverse=diverse), _ids(users)
+    with _whole_or_not(out) as file, threadpool_limits(limits=1, user_api="blas"):
         writer = csv.writer(file)
         writer.writerow(["user", "item", "rank"])
         for viewer in named:
             answer = recommender.recommend(Request(viewer, count), None, None, recommender.model.as_of_ms)
             writer.writerows((viewer, item.video_id, rank) for rank, item in enumerate(answer.items, 1))
     return len(named)
+
+
+def _ids(users: Path) -> list[str]:
+    """Each id once, in the order of the file; blank lines and a byte-order mark are none."""
+    try:
+        # Not splitlines(), which also cuts at characters that an id may have, such as U+2028.
+        lines = users.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{users}: cannot be read as a list of ids: {error}") from None
+    return list(dict.fromkeys(line for line in lines if line))
+
+
+@contextmanager
+def _whole_or_not(out: Path) -> Iterator[TextIO]:
+    """A file to write that becomes `out` at the end: interrupted, it leaves what was there before."""
+    device = out.exists() and not out.is_file()  # such as /dev/stdout: nothing may take its place
+    target = out.resolve()
+    beside = out if device else target.with_name(f".{target.name}.part")
+    try:
+        with beside.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        if not device:
+            beside.replace(target)
+    except BrokenPipeError:
+        raise  # nobody reads any more: no error of ours
+    except OSError as error:
+        raise InvalidInputError(f"{out}: cannot be written: {error}") from None
+    finally:
+        if not device:
+            with suppress(OSError):  # it became `out`, or never was
+                beside.unlink()

@@ -57,8 +57,12 @@ def evaluate_ranking(values: F32, split: Split) -> Evaluation:
     """The same figures for one list for everybody, the highest values first: a baseline."""
     order = np.argsort(-values, kind="stable").astype(np.int32)
     watched = _watched(split)
-    shown = {viewer: order[~np.isin(order, watched[viewer])][:COUNT] for viewer in split.wanted}
-    return score(shown, split)
+    return score({viewer: _first_of(order, watched[viewer]) for viewer in split.wanted}, split)
+
+
+def _first_of(order: I32, watched: I32) -> I32:
+    head = order[: len(watched) + COUNT]
+    return head[~np.isin(head, watched)][:COUNT]
 
 
 def score(shown: dict[int, I32], split: Split) -> Evaluation:

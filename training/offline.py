@@ -19,6 +19,7 @@ from training.trending import HALF_LIVES_DAYS, trends
 LARGE: Final = 2_000_000  # interactions: from here on one fold and one split have viewers enough
 MAX_EVALUATED: Final = 1_000  # viewers per split
 FOLDS_EVALUATED: Final = 3  # that a ranker under evaluation learns from; the published one has more
+FOLDS_OF_TRENDING: Final = 3  # that choose a half-life: what trended longer ago tells of other times
 MAX_SAMPLED: Final = 400  # viewers per fold for the choice of a half-life
 
 
@@ -48,9 +49,10 @@ def evaluate_offline(
 ) -> tuple[OfflineReport, dict[str, Any]]:
     """The recipe trained before each split, against what came after, beside trending and popularity.
 
+    The trending list has the half-life that was best on the folds just before the split.
     `sources` (recall of each, and of their union) and the ranker's `importance` are of the last split.
     """
-    half_life = best_half_life(plan.folds)
+    half_lives: list[int] = []
     ours: list[Evaluation] = []
     trending: list[Evaluation] = []
     popularity: list[Evaluation] = []
@@ -62,14 +64,15 @@ def evaluate_offline(
         if split is plan.splits[-1]:
             sources = source_recall(model, split)
             importance = model.ranker.importance() if model.ranker else {}
-        trending.append(evaluate_ranking(model.trends.scores[half_life], split))
+        half_lives.append(best_half_life(replay.last_folds(split.split_ms, FOLDS_OF_TRENDING)))
+        trending.append(evaluate_ranking(model.trends.scores[half_lives[-1]], split))
         popularity.append(evaluate_ranking(model.trends.popularity, split))
     question = question_of(dataset.digest(), [split.split_ms for split in plan.splits])
     report = _report(dataset, version, question, (ours, trending, popularity))
     summary = {
         "question": question,
         "splits_ms": [split.split_ms for split in plan.splits],
-        "trending_half_life_days": HALF_LIVES_DAYS[half_life],
+        "trending_half_lives_days": [HALF_LIVES_DAYS[place] for place in half_lives],
         "blend": {"sources": dict(replay.recipe.sources), "half_life_days": replay.recipe.half_life_days},
         "model": [found.summary() for found in ours],
         "trending": [found.summary() for found in trending],

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,13 +58,14 @@ def read_folder(folder: Path) -> Dataset:
     raise InvalidInputError(f"no data set in {folder}; known layouts are {known}")
 
 
-def read_csv(ratings: Path, items: Path) -> Dataset:
+def read_csv(ratings: Path, items: Path, until_ms: int | None = None) -> Dataset:
     """Plain CSV: `user,item,ts,rating` (ts in seconds, rating may be left out) and `item,title,genres,overview`.
 
-    Genres are separated by `|`, or by spaces where there is no `|`. Only `item` is required of the second.
+    Genres are separated by `|`, or by spaces where there is no `|`. Only `item` is required of the second. What is
+    later than `until_ms` might as well not be in the file: a video watched again then was watched before.
 
     Raises:
-        InvalidInputError: a file or a required column is missing, or a time is no number.
+        InvalidInputError: a file or a required column is missing, a time is no number, or nothing is left.
     """
     table = _table(items)
     _require(items, table, ["item"])
@@ -71,7 +74,7 @@ def read_csv(ratings: Path, items: Path) -> Dataset:
     videos = _videos(ids, titles, _column(table, "genres"), _column(table, "overview"))
     events = _table(ratings)
     _require(ratings, events, ["user", "item", "ts"])
-    return _dataset(ratings, videos, events, ["user", "item", "ts", "rating"])
+    return _dataset(ratings, videos, events, ["user", "item", "ts", "rating"], until_ms)
 
 
 def _recbole(ratings: Path, items: Path) -> Dataset:
@@ -116,9 +119,18 @@ _LAYOUTS: Final[dict[tuple[str, str], Callable[[Path, Path], Dataset]]] = {
 
 
 def _table(path: Path | io.BytesIO, **options: Any) -> pd.DataFrame:
-    """Every cell as text: ids stay what they are, `NA` and leading zeros included."""
+    """Every cell as text: ids stay what they are, `NA` and leading zeros included.
+
+    Lines longer than the header are refused: pandas would push every column aside.
+    """
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                path, dtype=str, keep_default_na=False, na_filter=False, index_col=False, **options
+            )
+    except pd.errors.ParserWarning:
+        raise InvalidInputError(f"{path}: the lines have more cells than the header") from None
     except (OSError, ValueError) as error:  # pandas' parser errors and UnicodeDecodeError are ValueErrors
         raise InvalidInputError(f"{path}: cannot be read as a table: {error}") from None
 
@@ -169,14 +181,25 @@ def _split(text: str, separator: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part and part not in _NO_GENRES))
 
 
-def _dataset(path: Path, videos: Videos, events: pd.DataFrame, names: Sequence[str]) -> Dataset:
+def _dataset(
+    path: Path, videos: Videos, events: pd.DataFrame, names: Sequence[str], until_ms: int | None = None
+) -> Dataset:
     user, item, at, rating = names
     seconds = pd.to_numeric(events[at], errors="coerce").to_numpy(np.float64)
     wrong = np.flatnonzero(~(np.abs(seconds) < END_OF_TIME_S))  # also what is no number
     if len(wrong):
         told = events[at].iloc[wrong[0]][:40]
         raise InvalidInputError(f"{path}: {at} of row {wrong[0] + 1} is no time in seconds: {told!r}")
+    at_ms = np.round(seconds * 1000).astype(np.int64)
+    if until_ms is not None:
+        events, at_ms = events[at_ms <= until_ms], at_ms[at_ms <= until_ms]
+        if not len(events):
+            raise InvalidInputError(
+                f"{path}: no interaction up to {until_ms} ms: there is nothing to train on"
+            )
     given = events[rating] if rating in events.columns else pd.Series([""] * len(events))
     values = pd.to_numeric(given, errors="coerce").to_numpy(np.float32)
-    at_ms = np.round(seconds * 1000).astype(np.int64)
-    return make_dataset(videos, events[user].tolist(), events[item].tolist(), at_ms, values)
+    dataset = make_dataset(videos, events[user].tolist(), events[item].tolist(), at_ms, values)
+    unread = int(((given != "").to_numpy() & np.isnan(values)).sum())
+    told = (f"{unread} ratings are no numbers: they count as none",) if unread else ()
+    return replace(dataset, warnings=dataset.warnings + told)

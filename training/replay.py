@@ -38,7 +38,7 @@ class Replay:
         world = self.world(as_of_ms, until_ms).model
         if self.recipe.ranker is None:
             return world
-        folds = islice(self.folds(until_ms), most_folds)
+        folds = self.last_folds(until_ms, most_folds)
         examples = [examples_of(self.world(fold.split_ms, fold.split_ms), fold) for fold in folds]
         text = train_ranker(examples, self.recipe.ranker)
         return world if text is None else replace(world, ranker=Ranker(text))
@@ -50,13 +50,18 @@ class Replay:
             self.worlds[until_ms] = Recommender(fit(past, self.vectors, self.recipe, as_of_ms))
         return self.worlds[until_ms]
 
+    def last_folds(self, until_ms: int, most: int) -> list[Split]:
+        """At most so many of `folds`."""
+        return list(islice(self.folds(until_ms), most))
+
     def folds(self, until_ms: int) -> Iterator[Split]:
         """Worlds before `until_ms` by whole periods, until there are enough viewers or too little past."""
         how = self.recipe.ranker or RankerSettings()
         data, asked = self.dataset.before(until_ms), 0
         period_ms = period_of(self.dataset)
+        idle = (until_ms - 1 - data.newest_ms) // period_ms if len(data) else 0  # nothing came: nobody to ask
         for back in PERIODS_BACK:
-            split_ms = until_ms - back * period_ms
+            split_ms = until_ms - (idle + back) * period_ms
             enough = np.searchsorted(data.at_ms, split_ms) >= max(1, how.least_past * len(data))
             if asked >= how.viewers or not enough:
                 return

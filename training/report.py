@@ -62,12 +62,7 @@ def page(
     """
     evaluation = manifest.evaluation
     lists = {name: evaluation.get(name, []) for name in ("model", "trending", "popularity")}
-    half_life = evaluation.get("trending_half_life_days")
-    names = {
-        "model": manifest.version,
-        "trending": "trending" if half_life is None else f"trending, {half_life:g} d",
-        "popularity": "popularity",
-    }
+    names = {"model": manifest.version, "trending": "trending", "popularity": "popularity"}
     if main is not None and verdict.main:
         lists["main"], names["main"] = main.get("model", []), verdict.main
     warnings = manifest.notes.split("; ")[1:]
@@ -86,6 +81,7 @@ def page(
         names=names,
         means=_means(lists),
         splits=_splits(evaluation, lists),
+        half_lives=[f"{days:g} d" for days in evaluation.get("trending_half_lives_days", [])],
         figures=FIGURES,
         sources=_sources(evaluation),
         features=_features(evaluation),
@@ -108,16 +104,16 @@ def badge(verdict: Verdict) -> Badge:
 def headline(manifest: Manifest, report: OfflineReport, comparisons: Sequence[Comparison]) -> str:
     """The one sentence to remember."""
     if not len(report.viewers):
-        return "No viewer came back after a split in time, so nothing can be told."
+        return "No viewer was asked after a split in time, so nothing can be told."
     asked = f"{plural(len(report.viewers), 'viewer')}, {plural(len(manifest.evaluation.get('model', [])), 'split')}"
     trending = next((found for found in comparisons if found.against == "trending"), None)
     if trending is None or not trending.reference:
         return f"NDCG@20 is {report.ndcg.mean():.3f} ({asked} in time)."
     change = trending.estimate / trending.reference
     lead = {
-        "better": f"{abs(change):.0%} better than the best trending list",
-        "equal": "as good as the best trending list, as far as can be told",
-        "worse": f"{abs(change):.0%} worse than the best trending list",
+        "better": f"{abs(change):.0%} better than the trending list",
+        "equal": "as good as the trending list, as far as can be told",
+        "worse": f"{abs(change):.0%} worse than the trending list",
     }
     return f"{lead[trending.tone][0].upper()}{lead[trending.tone][1:]}, over {asked.replace(', ', ' and ')} in time."
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.clock import DAY
 from training.dataset import I32, Dataset
@@ -32,12 +33,20 @@ def split_at(dataset: Dataset, split_ms: int, min_history: int = MIN_HISTORY) ->
     past, later = dataset.before(split_ms), dataset.since(split_ms)
     history = np.bincount(past.viewer, minlength=len(dataset.viewers))
     known = np.bincount(past.video, minlength=len(dataset.videos)) > 0
-    asked = (history[later.viewer] >= min_history) & known[later.video]
+    asked = (history[later.viewer] >= min_history) & known[later.video] & ~_watched(past, later)
     viewer, video = later.viewer[asked], later.video[asked]
     order = np.argsort(viewer, kind="stable")
     rows, starts = np.unique(viewer[order], return_index=True)
     parts = np.split(video[order], starts[1:]) if len(rows) else []
     return Split(split_ms, past, dict(zip(rows.tolist(), parts, strict=True)))
+
+
+def _watched(past: Dataset, later: Dataset) -> NDArray[np.bool_]:
+    """Which of the later interactions are with a video that the viewer had watched before."""
+    if not len(later.earlier):  # nobody came back to anything
+        return np.zeros(len(later), np.bool_)
+    wide = len(past.videos)
+    return np.isin(later.viewer * np.int64(wide) + later.video, past.viewer * np.int64(wide) + past.video)
 
 
 def split_share(dataset: Dataset, share: float) -> Split:

@@ -25,7 +25,7 @@ def report_page(bundle: Path, against: Path | None = None) -> str:
     if len(report.viewers):
         if main is not None:
             found.append(_comparison(main.version, compare(report, main), gated=True))
-        found.append(_comparison("trending", paired(report.ndcg, report.trending), gated=True))
+        found.append(_comparison("trending", paired(report.ndcg, report.trending), gated=False))
         found.append(_comparison("popularity", paired(report.ndcg, report.popularity), gated=False))
     verdict = Verdict(result.passed, "" if main is None else main.version, result.reasons, result.figures)
     same = main is not None and main.question == report.question

@@ -77,6 +77,7 @@ def test_a_ranked_bundle_tells_what_its_sources_find_and_what_its_ranker_goes_by
     sources = manifest.evaluation["sources"]
     assert sources["union"] >= max(sources.values())
     assert {"als", "ease", "near_ever", "covisitation", "trending_1d"} <= sources.keys()
+    assert len(manifest.evaluation["trending_half_lives_days"]) == len(manifest.evaluation["splits_ms"])
     assert sum(manifest.evaluation["importance"].values()) == pytest.approx(1, abs=0.01)
     assert gate(read_report(store / "v4"), read_report(store / "v1")).passed
 
@@ -89,6 +90,7 @@ def test_too_little_past_for_a_ranker_makes_a_blend(world: Dataset, tmp_path: Pa
     assert "not evaluated offline: it passes no gate" in heard
     assert "ranker.txt" not in read_manifest(made.path).files
     assert "recipe blend" in read_manifest(made.path).notes
+    assert "not evaluated offline" in read_manifest(made.path).notes
     assert not len(read_report(made.path).viewers)
 
 
@@ -200,10 +202,43 @@ def test_a_bundle_without_evidence_does_not_pass_the_gate(tmp_path: Path) -> Non
 
 def test_a_version_is_trained_once(store: Path, world: Dataset) -> None:
     fewer = world.before(int(np.median(world.at_ms)))
-    with pytest.raises(RefusedError, match="'v1' exists with other content"):
+    with pytest.raises(RefusedError, match="'v1' exists in"):
         train_bundle(fewer, CONTENT, "v1", store, HashEncoder())
     assert len(list_bundles(store)) == 4
     assert not list(store.glob(".staging-*"))
+
+
+def test_what_cannot_become_a_bundle_is_refused_before_anything_is_trained(
+    world: Dataset, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    encoder = HashEncoder()
+    for store, version, why in (
+        (tmp_path, "no name!", "version 'no name!'"),
+        (tmp_path, "file", "'file' exists in"),
+        (tmp_path / "file", "v1", "no bundle can be written there"),
+    ):
+        with pytest.raises((InvalidInputError, RefusedError), match=why):
+            train_bundle(world, CONTENT, version, store, encoder)
+    assert encoder.encoded == 0
+
+
+def test_lists_are_written_whole_or_not_at_all(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "users.txt").write_text("\ufeffu00\r\n\r\nu00\r\nu01\r\n", encoding="utf-8")
+    out = tmp_path / "recs.csv"
+    out.write_text("of before")
+    with pytest.raises(InvalidInputError, match="count 501"):
+        recommend_to_csv(store / "v1", tmp_path / "users.txt", 501, out)
+    assert out.read_text() == "of before"
+    for nowhere in (tmp_path, tmp_path / "none/recs.csv", out / "recs.csv"):
+        with pytest.raises(InvalidInputError, match="cannot be written"):
+            recommend_to_csv(store / "v1", tmp_path / "users.txt", 1, nowhere)
+    assert recommend_to_csv(store / "v1", tmp_path / "users.txt", 1, out) == 2
+    with out.open(encoding="utf-8", newline="") as file:
+        assert [row["user"] for row in csv.DictReader(file)] == ["u00", "u01"]
+    assert recommend_to_csv(store / "v1", tmp_path / "users.txt", 1, Path(os.devnull)) == 2
+    assert not Path(os.devnull).is_file()
+    assert {path.name for path in tmp_path.iterdir()} == {"users.txt", "recs.csv"}
 
 
 def test_a_damaged_bundle_recommends_nothing(store: Path, tmp_path: Path) -> None:

@@ -61,12 +61,14 @@ def train(
 def _train_from_csv(
     ratings: Path, items: Path, out: Path, recipe: str, as_of: str | None, evaluated: bool
 ) -> BundleRef:
+    from training.build import check_free
     from training.csv_commands import train_from_csv
     from training.encoders import BESIDE, training_encoder
     from training.recipes import recipe_named
 
     load_platform()
     as_of_s = None if as_of is None else _as_of_ms(as_of) / 1000
+    check_free(out.resolve().parent, out.resolve().name)  # before the encoder is exported beside it
     encoder = training_encoder(out.resolve().parent / BESIDE, _say)
     return train_from_csv(
         ratings,

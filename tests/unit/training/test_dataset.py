@@ -41,13 +41,14 @@ def test_the_newest_of_a_pair_stays() -> None:
     assert data.value.tolist() == [2.0, 5.0]
 
 
-@given(
-    st.lists(
-        st.tuples(st.sampled_from("abc"), st.sampled_from(["m00", "m01", "x"]), st.integers(0, 5)),
-        min_size=1,
-        max_size=30,
-    )
+RAW = st.lists(
+    st.tuples(st.sampled_from("abc"), st.sampled_from(["m00", "m01", "x"]), st.integers(0, 5)),
+    min_size=1,
+    max_size=30,
 )
+
+
+@given(RAW)
 def test_it_is_what_a_plain_loop_keeps(raw: list[tuple[str, str, int]]) -> None:
     newest: dict[tuple[str, str], int] = {}
     for user, video, at in raw:
@@ -62,6 +63,25 @@ def test_it_is_what_a_plain_loop_keeps(raw: list[tuple[str, str, int]]) -> None:
     assert {(u, v): at for u, v, at in as_events(data)} == newest
     assert data.at_ms.tolist() == sorted(data.at_ms.tolist())
     assert list(data.viewers) == sorted({user for user, _ in newest})
+
+
+@given(RAW, st.integers(0, 6), st.integers(0, 6))
+def test_before_is_what_would_have_been_made_then(
+    raw: list[tuple[str, str, int]], split: int, first: int
+) -> None:
+    events: list[Event] = [(user, video, at, None) for user, video, at in raw]
+    if all(video == "x" for _, video, _ in raw):
+        return
+    data = dataset(*events)
+    then = [event for event in events if event[2] < min(split, first) and event[1] != "x"]
+    expected = sorted(as_events(dataset(*then))) if then else []
+    assert sorted(as_events(data.before(max(split, first)).before(min(split, first)))) == expected
+
+
+def test_whoever_is_not_named_is_left_out() -> None:
+    data = dataset(("", "m00", 1, 1.0), ("a", "m01", 2, 1.0))
+    assert as_events(data) == [("a", "m01", 2)]
+    assert "1 interactions name no viewer: left out" in data.warnings
 
 
 def test_before_and_since_are_the_whole() -> None:
@@ -92,6 +112,10 @@ def test_the_digest_does_not_depend_on_the_order_of_the_file() -> None:
     [
         ([("a", "m00", 1, 1.0), ("a", "x", 2, 1.0)], "1 interactions name a video that the catalogue lacks"),
         ([("a", "m00", 1, None), ("b", "m00", 2, None)], "no ratings"),
+        (
+            [("a", "m00", 1, 3.0), ("b", "m00", 2, 3.0), ("b", "m01", 3, None)],
+            "all ratings or watched shares are 3",
+        ),
         ([("a", "m00", 1, 1.0), ("b", "m00", 1, 1.0)], "all times are equal"),
         ([("a", "m00", 1, 1.0), ("a", "m01", 2, 1.0)], "one viewer only"),
         ([("a", "m00", 1, 1.0), ("b", "m01", 2, 1.0)], "no viewer watched more than one video"),
@@ -105,6 +129,13 @@ def test_missing_genres_are_said() -> None:
     bare = replace(videos(2), genres=((), ()))
     assert any(
         "no video has a genre" in text for text in make_dataset(bare, ["a"], ["m00"], [1], [1]).warnings
+    )
+
+
+def test_missing_texts_are_said() -> None:
+    mute = replace(videos(2), genres=((), ()), titles=("", ""))
+    assert any(
+        "no video has a title" in text for text in make_dataset(mute, ["a"], ["m00"], [1], [1]).warnings
     )
 
 

@@ -8,12 +8,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from core.clock import DAY
-from tests.small_model import START_MS, checkerboard, small_model, videos
+from core.clock import DAY, HOUR
+from tests.small_model import START_MS, checkerboard, small_model, vectors_of, videos
 from training.dataset import make_dataset
 from training.evaluation import evaluate, evaluate_ranking, gini, score
-from training.recipes import Recipe
+from training.offline import best_half_life
+from training.recipes import RANKED, Recipe
+from training.replay import Replay
 from training.splits import Split, rolling, sampled, split_at, split_share
+from training.trending import HALF_LIVES_DAYS
 from training.weights import tune
 
 
@@ -27,6 +30,14 @@ def test_a_split_asks_only_for_the_future_of_known_viewers_and_videos() -> None:
     assert {split.past.viewers[v]: rows.tolist() for v, rows in split.wanted.items()} == {"b": [3]}
 
 
+def test_watching_again_is_not_asked_for() -> None:
+    users, ids = ["a"] * 5 + ["b"] * 3, ["m00", "m01", "m02", "m00", "m03", "m03", "m00", "m01"]
+    times = [1, 2, 3, 11, 12, 4, 5, 6]
+    split = split_at(make_dataset(videos(4), users, ids, times, [None] * 8), 10, min_history=3)
+    assert len(split.past) == 6, "what a viewer comes back to had been watched all the same"
+    assert {split.past.viewers[v]: rows.tolist() for v, rows in split.wanted.items()} == {"a": [3]}
+
+
 def test_rolling_splits_ask_for_nothing_twice() -> None:
     data = checkerboard()
     splits = rolling(data, (0.5, 0.7, 0.9))
@@ -36,6 +47,29 @@ def test_rolling_splits_ask_for_nothing_twice() -> None:
     assert len(splits) == 3
     assert len(set(asked)) == len(asked) > 0
     assert sorted(split.split_ms for split in splits) == [split.split_ms for split in splits]
+
+
+def test_a_time_long_after_the_last_interaction_has_folds_all_the_same() -> None:
+    data = checkerboard(viewers=40, count=60)
+    replay = Replay(data, vectors_of(data), RANKED)
+    end, later = (replay.last_folds(data.newest_ms + 1 + days * DAY, 3) for days in (0, 1000))
+    assert [len(fold.past) for fold in later] == [len(fold.past) for fold in end]
+    assert len(end) == 3
+
+
+def test_the_half_life_is_of_what_trended_last() -> None:
+    """Everybody watches one new video a day, after a month in which the same few were watched."""
+    steady = [(f"w{n}", f"m{n % 6:02}", START_MS + n * 30 * DAY // 400) for n in range(400)]
+    daily = [
+        (f"u{viewer}", f"m{6 + day:02}", START_MS + (30 + day) * DAY + (viewer % 20) * HOUR)
+        for day in range(14)
+        for viewer in range(40)
+    ]
+    users, ids, times = zip(*steady, *daily, strict=True)
+    data = make_dataset(videos(20), users, ids, times, [None] * len(users))
+    split = split_at(data, data.newest_ms - DAY, min_history=5)
+    before = Replay(data, vectors_of(data), RANKED).last_folds(split.split_ms, 3)
+    assert HALF_LIVES_DAYS[best_half_life(before)] <= 1
 
 
 def test_equal_times_have_no_split() -> None:

@@ -73,6 +73,17 @@ def test_plain_csv_reads_alike(tmp_path: Path) -> None:
     assert data.videos.overviews == ("Toys", "")
 
 
+def test_what_is_later_might_as_well_not_be_there(tmp_path: Path) -> None:
+    early = "user,item,ts,rating\n7,1,10,4\n7,2,20,3\n"
+    items = "item\n1\n2\n"
+    written(tmp_path, {"r.csv": early + "7,1,30,1\n8,2,30,1\n", "cut.csv": early, "i.csv": items})
+    seen = read_csv(tmp_path / "r.csv", tmp_path / "i.csv", until_ms=20_000)
+    assert seen.digest() == read_csv(tmp_path / "cut.csv", tmp_path / "i.csv").digest()
+    assert seen.at_ms.tolist() == [10_000, 20_000], "watching again later does not undo having watched"
+    with pytest.raises(InvalidInputError, match="no interaction up to 9000 ms"):
+        read_csv(tmp_path / "r.csv", tmp_path / "i.csv", until_ms=9_000)
+
+
 def test_ids_stay_what_they_are(tmp_path: Path) -> None:
     written(
         tmp_path,
@@ -113,6 +124,7 @@ def test_genres_are_separated_by_bars_or_by_spaces(tmp_path: Path) -> None:
         ("user,item,ts\n1,1,inf\n", "item\n1\n", "is no time in seconds"),
         ("user,item,ts\n1,1,1700000000000\n", "item\n1\n", "is no time in seconds: '1700000000000'"),
         ("", "item\n1\n", r"r\.csv: cannot be read"),
+        ("user,item,ts\n1,1,5,\n", "item\n1\n", r"r\.csv: the lines have more cells than the header"),
         ("user,item,ts\n1,2,5\n", "item\n1\n", "nothing to train on"),
         ("user,item,ts\n", "item\n1\n", "nothing to train on"),
     ],
@@ -121,6 +133,14 @@ def test_a_broken_file_is_refused_by_name(tmp_path: Path, ratings: str, items: s
     written(tmp_path, {"r.csv": ratings, "i.csv": items})
     with pytest.raises(InvalidInputError, match=message):
         read_csv(tmp_path / "r.csv", tmp_path / "i.csv")
+
+
+def test_ratings_that_are_no_numbers_are_counted(tmp_path: Path) -> None:
+    written(
+        tmp_path, {"r.csv": 'user,item,ts,rating\n7,1,1,"4,5"\n7,2,2,\n8,1,3,3\n', "i.csv": "item\n1\n2\n"}
+    )
+    data = read_csv(tmp_path / "r.csv", tmp_path / "i.csv")
+    assert "1 ratings are no numbers: they count as none" in data.warnings
 
 
 def test_a_missing_file_and_an_unknown_folder_are_refused(tmp_path: Path) -> None:
