@@ -39,7 +39,7 @@ class GoneError(Exception):
 
 async def answer(send: Send, status: int, content_type: bytes, body: bytes, *headers: Header) -> None:
     """Send a whole response."""
-    if isinstance(send, PlainSend):  # without the messages, which would cost as much as the assignment
+    if isinstance(send, PlainSend):  # without ASGI's two messages: a microsecond less
         opening = _opening(status, content_type)
         send.whole(b"%bcontent-length: %d\r\n%b" % (opening, len(body), lines(headers)), body)
         return
