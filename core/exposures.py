@@ -17,7 +17,7 @@ Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Small = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
-class Exposure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Exposure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One answered recommendation request.
 
     `arm_assigned` is the arm the traffic plan gives this viewer; `arm_served` the one that answered:

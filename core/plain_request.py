@@ -3,12 +3,13 @@
 A plain request is a strict part of HTTP/1.1: a GET of /recommend/ with an unescaped user id, whose whole head came
 in one packet, with nothing behind it and no header that has a say in framing or in the connection. Whatever is not
 plain goes to gunicorn's parser, which knows the whole grammar and refuses what breaks it. That takes 26
-microseconds, this 4.
+microseconds, this 4, and 1 where the headers have been seen before.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 # Below every limit of the server on lines and headers, so that none of them has to be asked.
@@ -30,9 +31,8 @@ def read_plain(data: bytes) -> dict[str, Any] | None:
     if len(data) > MOST_BYTES or (match := _HEAD.fullmatch(data)) is None:
         return None
     path, query, fields = match.groups(b"")
-    headers = [(name.lower(), value.rstrip()) for name, value in _FIELD.findall(fields)]
-    names = [name for name, _ in headers]
-    if names.count(b"host") != 1 or not _NOT_PLAIN.isdisjoint(names):
+    headers = _plain_headers(fields)
+    if headers is None:
         return None
     return {
         "method": "GET",
@@ -41,3 +41,10 @@ def read_plain(data: bytes) -> dict[str, Any] | None:
         "query_string": query,
         "headers": headers,
     }
+
+
+@lru_cache(256)  # a client sends the same ones again and again
+def _plain_headers(fields: bytes) -> tuple[tuple[bytes, bytes], ...] | None:
+    headers = tuple([(name.lower(), value.rstrip()) for name, value in _FIELD.findall(fields)])
+    names = [name for name, _ in headers]
+    return headers if names.count(b"host") == 1 and _NOT_PLAIN.isdisjoint(names) else None

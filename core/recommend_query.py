@@ -34,7 +34,7 @@ PARAMETERS: Final[Mapping[str, Json]] = {
 _NAMES: Final = tuple(PARAMETERS)
 
 
-class RecommendQuery(msgspec.Struct, frozen=True):
+class RecommendQuery(msgspec.Struct, frozen=True, gc=False):
     """A valid request for a list of `count` videos.
 
     `fresh`: what this viewer was shown lately and did not watch comes later. `after` is the id of an earlier

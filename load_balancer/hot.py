@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
 
 from core.accept import prefers_text
@@ -82,15 +82,14 @@ class Recommend:
             self.shadow.offer(plan, query, request_id, served.answer)
         self._count(assigned, served, time.perf_counter() - began)
 
-    async def _answer(self, scope: Scope, send: Send, served: Served, request_id: str) -> None:
+    def _answer(self, scope: Scope, send: Send, served: Served, request_id: str) -> Awaitable[None]:
         named: Header = (b"x-request-id", request_id.encode())
         if served.answer is None:
             refusal = ProblemError(503, "no arm answers", RETRY_AFTER, named, request_id=request_id)
-            await answer(send, 503, b"application/problem+json", refusal.body, *refusal.headers)
-        elif prefers_text(listed(scope, b"accept")):
-            await answer(send, 200, TEXT, ",".join(served.answer.video_ids).encode(), named)
-        else:
-            await answer(send, 200, JSON, served.answer.body, named)
+            return answer(send, 503, b"application/problem+json", refusal.body, *refusal.headers)
+        if prefers_text(listed(scope, b"accept")):
+            return answer(send, 200, TEXT, ",".join(served.answer.video_ids).encode(), named)
+        return answer(send, 200, JSON, served.answer.body, named)
 
     def _count(self, assigned: Arm, served: Served, seconds: float) -> None:
         attempt = served.assigned

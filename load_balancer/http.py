@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import cache
 from typing import Any
 
 from core.problems import PROBLEM_JSON, problem
+from load_balancer.plain_send import PlainSend, lines, status_line
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -37,10 +39,19 @@ class GoneError(Exception):
 
 async def answer(send: Send, status: int, content_type: bytes, body: bytes, *headers: Header) -> None:
     """Send a whole response."""
+    if isinstance(send, PlainSend):  # without ASGI's two messages: a microsecond less
+        opening = _opening(status, content_type)
+        send.whole(b"%bcontent-length: %d\r\n%b" % (opening, len(body), lines(headers)), body)
+        return
     length = str(len(body)).encode()
     start = [(b"content-type", content_type), (b"content-length", length), *ALWAYS]
     await send({"type": "http.response.start", "status": status, "headers": [*start, *headers]})
     await send({"type": "http.response.body", "body": body})
+
+
+@cache  # a handful of statuses and types
+def _opening(status: int, content_type: bytes) -> bytes:
+    return status_line(status) + lines([(b"content-type", content_type), *ALWAYS])
 
 
 async def answer_problem(send: Send, error: ProblemError) -> None:

@@ -40,11 +40,11 @@ class Pool:
             kept = self._take()
             if kept is not None:
                 try:
-                    return await self._exchange(kept, request, deadline)
+                    return await kept.exchange(request, deadline)
                 except StaleError:
                     # The others were closed for the same reason (a restart): none of them is worth a try.
                     self.drain()
-            return await self._exchange(await self._connected(deadline), request, deadline)
+            return await (await self._connected(deadline)).exchange(request, deadline)
         finally:
             self._busy -= 1
 
@@ -59,14 +59,12 @@ class Pool:
         self._closed = True
         self.drain()
 
-    async def _exchange(self, connection: Connection, request: bytes, deadline: float) -> Response:
-        response = await connection.exchange(request, deadline)
+    def _free(self, connection: Connection) -> None:
         if self._closed:
             connection.close()
-        elif connection.open:
-            connection.idle_since = monotonic()
-            self._idle.append(connection)
-        return response
+            return
+        connection.idle_since = monotonic()
+        self._idle.append(connection)
 
     def _take(self) -> Connection | None:
         oldest_allowed = monotonic() - IDLE_S
@@ -87,7 +85,9 @@ class Pool:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout_at(deadline):
-                _, connection = await loop.create_connection(lambda: Connection(loop), self._host, self._port)
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop, self._free), self._host, self._port
+                )
         except TimeoutError:
             raise AttemptTimeoutError("no connection in time") from None
         except OSError as error:

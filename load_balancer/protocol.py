@@ -8,16 +8,17 @@ which cost more than all that the load balancer does with them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Final
 
 from gunicorn.asgi.parser import InvalidHeader
-from gunicorn.asgi.protocol import ASGIProtocol, _get_cached_date_header, _get_cached_status_line
+from gunicorn.asgi.protocol import ASGIProtocol
 
 from core.plain_request import read_plain
 from core.problems import PROBLEM_JSON, problem
 from load_balancer.eager import run_eagerly
 from load_balancer.http import Scope
+from load_balancer.plain_send import PlainSend
 from load_balancer.watch import Watch
 
 # The head of a connection's first request; between requests gunicorn's own limit for idle connections holds.
@@ -34,33 +35,6 @@ PLAIN_SCOPE: Final[Mapping[str, Any]] = {
     "scheme": "http",
     "root_path": "",
 }
-
-
-class PlainSend:
-    """ASGI's `send` of one plain request: head and body leave in one write.
-
-    `write` bears that nobody is there any more: an exposure to a viewer who gave up counts like any other.
-    `is_last` is asked whether the connection ends with this answer only when it is written: a worker that was told
-    to stop meanwhile has to say so, or the next request would be sent into a connection that it closes.
-    """
-
-    def __init__(self, write: Callable[[bytes], None], is_last: Callable[[], bool]) -> None:
-        self._write = write
-        self._is_last = is_last
-        self._start: MutableMapping[str, Any] = {}
-        self.complete = False
-        self.keep = False
-
-    async def __call__(self, message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            self._start = message
-            return
-        self.keep = not self._is_last()
-        status = _get_cached_status_line((1, 1), self._start["status"])
-        fields = b"\r\n".join(map(b": ".join, self._start["headers"]))
-        close = b"\r\n" if self.keep else b"connection: close\r\n\r\n"
-        self._write(b"%b%b\r\n%b%b%b" % (status, fields, _get_cached_date_header(), close, message["body"]))
-        self.complete = True
 
 
 async def receive_nothing() -> MutableMapping[str, Any]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+import msgspec
 
 from core.recommend_query import RecommendQuery
 from core.traffic import Arm, TrafficPlan
@@ -24,7 +27,7 @@ OTHER: Final[dict[Arm, Arm]] = {"main": "canary", "canary": "main"}
 SHORTEST_ATTEMPT_S: Final = 0.02
 
 
-class Attempt(NamedTuple):
+class Attempt(msgspec.Struct, frozen=True):
     """How one arm did. `answer` is there if it can be shown (ok, short), `refusal` if the request is wrong.
 
     `fault` is what may be held against the arm, empty where nothing is; `answered` says that it did, if badly.
@@ -38,7 +41,7 @@ class Attempt(NamedTuple):
     answered: bool = False
 
 
-class Served(NamedTuple):
+class Served(msgspec.Struct, frozen=True):
     """`assigned` is the assigned arm's attempt, whoever answered; `arm` may also be static or none.
 
     `refusal` is set where nobody answered because the request itself is wrong.
@@ -61,7 +64,7 @@ class Deadlines:
     request_s: float
 
 
-class _Call(NamedTuple):
+class _Call(msgspec.Struct, frozen=True):
     query: RecommendQuery
     request_id: str
     until: float
@@ -84,7 +87,8 @@ class Proxy:
         for arm in self._order(servers, assigned, now):
             attempt = tried[arm] = await self._attempt(servers[arm], arm, call)
             if attempt.answer is not None:
-                _record_faults(servers, tried, shown=True)
+                if len(tried) > 1:
+                    _record_faults(servers, tried, shown=True)
                 return Served(arm, attempt.answer, tried.get(assigned, LEFT_OUT))
         _record_faults(servers, tried, shown=False)
         first = tried.get(assigned, LEFT_OUT)
@@ -92,18 +96,26 @@ class Proxy:
         answer = static_answer(plan.fallback, query, request_id) if refusal is None else None
         return Served("static" if answer is not None else "none", answer, first, refusal)
 
-    def _order(self, servers: dict[Arm, Server], assigned: Arm, now: float) -> list[Arm]:
-        """The arms to ask, the assigned one first; one that comes back slowly often comes last."""
-        arms: list[Arm] = [arm for arm in (assigned, OTHER[assigned]) if arm in servers]
+    def _order(self, servers: dict[Arm, Server], assigned: Arm, now: float) -> Iterator[Arm]:
+        """The arms to ask, the assigned one first; one that comes back slowly often comes last.
+
+        The other arm's health is asked for only once the first has failed.
+        """
+        other = OTHER[assigned]
+        if servers[assigned].circuit.weight(now) >= 1:
+            yield assigned
+            if other in servers and servers[other].circuit.weight(now) > LAST_RESORT:
+                yield other
+            return
+        arms = [arm for arm in (assigned, other) if arm in servers]
         weights = {arm: servers[arm].circuit.weight(now) for arm in arms}
-        if min(weights.values()) >= 1:
-            return arms
         # One draw for both: arms that come back at the same time keep their viewers.
         drawn = self._draw.random()
         ahead = [arm for arm in arms if weights[arm] > drawn]
         # Coming back slowly is for when somebody else can answer, and so is being last.
         least = LAST_RESORT if ahead else 0.0
-        return ahead + [arm for arm in arms if drawn >= weights[arm] > least]
+        yield from ahead
+        yield from (arm for arm in arms if drawn >= weights[arm] > least)
 
     async def _attempt(self, server: Server, arm: Arm, call: _Call) -> Attempt:
         began = monotonic()

@@ -179,6 +179,17 @@ def test_a_cancelled_request_leaves_no_answer_behind_for_the_next() -> None:
     assert arm.connections == 2
 
 
+def test_a_cancelled_request_ends_its_connection_at_the_deadline() -> None:
+    async def use(pool: Pool) -> None:
+        connection = await pool._connected(monotonic() + 5)
+        connection.exchange(GET, monotonic() + 0.05).cancel()
+        async with asyncio.timeout(10):
+            while connection.open:
+                await asyncio.sleep(0.001)
+
+    with_arm(FakeArm(mode="hang"), use)
+
+
 def test_connections_idle_for_long_are_not_used() -> None:
     arm = FakeArm()
 

@@ -16,7 +16,7 @@ def test_a_plain_request_is_read() -> None:
         "path": "/recommend/u1",
         "raw_path": b"/recommend/u1",
         "query_string": b"count=5",
-        "headers": [(b"host", b"a"), (b"accept", b"text/plain")],
+        "headers": ((b"host", b"a"), (b"accept", b"text/plain")),
     }
 
 
@@ -89,5 +89,5 @@ def test_what_it_takes_gunicorn_reads_alike(data: bytes) -> None:
         "path": request.path,
         "raw_path": request.raw_path,
         "query_string": request.query.encode(),
-        "headers": request.headers_bytes,
+        "headers": tuple(request.headers_bytes),
     }
