@@ -117,6 +117,24 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
         else:
             super().data_received(data)
 
+    def _resume_reading(self) -> None:
+        # gunicorn reads on after each request, whatever waits behind it, and copies all that waits each time.
+        if self._http1_buffered() <= self._max_buffer_size // 2:
+            super()._resume_reading()
+
+    def _feed_callback_parser(self, data: bytes) -> bool:
+        try:
+            goes_on: bool = super()._feed_callback_parser(data)
+        except ValueError:  # Python reads no number of over 4,300 digits, which the parser does not expect
+            self._send_error_response(400, "a number in the head is too long")
+            self._close_transport()
+            return False
+        return goes_on
+
+    def _is_websocket_upgrade(self, request: Any) -> bool:
+        """Never: a server may pass over an upgrade that it does not offer (RFC 9110 section 7.8)."""
+        return False
+
     def _is_idle(self) -> bool:
         """Whether the next byte is the first of a request."""
         parser = self._callback_parser

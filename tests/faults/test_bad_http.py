@@ -90,6 +90,7 @@ def test_the_same_requests_without_a_fault_are_taken(balancer: Running) -> None:
         ("H3 a list of lengths", post(b"Content-Length: 5, 5")),
         ("H4 a length with a sign", post(b"Content-Length: +4")),
         ("H5 a negative length", post(b"Content-Length: -1")),
+        ("a length of more digits than Python reads", post(b"Content-Length: " + b"9" * 5_000)),
         ("H7 chunks in HTTP/1.0", post(CHUNKED, body=CHUNKS, version=b"HTTP/1.0")),
         ("H9 a space before the colon", get(b"/recommend/u1", b"X-A : b")),
         ("H10 a bare line feed", b"GET /recommend/u1 HTTP/1.1\nHost: a\n\n"),

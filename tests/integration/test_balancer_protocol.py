@@ -48,6 +48,9 @@ class Stage:
     async def application(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.asked.append(scope["path"])
         await self.go.wait()
+        turn = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(turn.set_result, None)
+        await turn  # as for an answer of an arm
         body = f"<{scope['path']}>".encode() + self.filling
         length = str(len(body)).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
@@ -135,6 +138,36 @@ def test_half_a_request_and_no_more_ends_the_connection() -> None:
         stage.client.shutdown(socket.SHUT_WR)
         assert await asyncio.get_running_loop().sock_recv(stage.client, 65536) == b""
         assert stage.asked == []
+
+    on_stage(use)
+
+
+def test_a_viewer_who_sends_faster_than_we_answer_is_read_no_faster() -> None:
+    async def use(stage: Stage) -> None:
+        stage.filling = b"x" * 1000
+        request = b"GET /readyz?" + b"y" * 3000 + HEAD
+        sending = asyncio.ensure_future(stage.send(request * 900 + b"GET /last" + HEAD))
+        await until(lambda: stage.protocol._reading_paused)
+        stage.go.set()
+        most, read = 0, b""
+        while b"</last>" not in read:
+            read = read[-10:] + await asyncio.get_running_loop().sock_recv(stage.client, 65536)
+            most = max(most, stage.protocol._http1_buffered())
+        await sending
+        assert len(stage.asked) == 901
+        assert most <= 2 * stage.protocol._max_buffer_size  # the limit, and the packet that went beyond it
+
+    on_stage(use)
+
+
+def test_an_upgrade_to_a_websocket_is_passed_over() -> None:
+    async def use(stage: Stage) -> None:
+        stage.go.set()
+        await stage.send(
+            b"GET /recommend/u1 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert (await stage.read_until(b"</recommend/u1>")).startswith(b"HTTP/1.1 200 ")
 
     on_stage(use)
 

@@ -300,7 +300,7 @@ def test_events_that_cannot_be_taken(headers: dict[str, str], body: bytes, statu
     assert len(outcome.log.appends) == (status == 202)
 
 
-def test_lifespan_starts_and_stops_and_websockets_are_refused() -> None:
+def test_lifespan_starts_and_stops() -> None:
     calls: list[str] = []
     app = Balancer(pages, pages, pages, pages, lambda: calls.append("start"), lambda: calls.append("stop"))
     sent: list[str] = []
@@ -313,8 +313,7 @@ def test_lifespan_starts_and_stops_and_websockets_are_refused() -> None:
 
     async def run() -> None:
         await app({"type": "lifespan"}, receive, send)
-        await app({"type": "websocket"}, receive, send)
 
     asyncio.run(run())
     assert calls == ["start", "stop"]
-    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete", "websocket.close"]
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
