@@ -43,12 +43,14 @@ def estimate(sums: Floats, moments: Floats, min_successes: int, min_viewers: flo
         moments: shape (..., 6 stages, 6 stages): sums over viewers of products of those counts, flattened
             in the same order.
         min_successes: a stage with fewer in either arm waits.
-        min_viewers: so does one with fewer effective viewers, (sum n)^2 / sum n^2: where a few viewers make
-            most requests, the estimate is theirs, and its variance is not to be trusted.
+        min_viewers: so does one with fewer effective viewers, (sum n)^2 / sum n^2, or successful ones, the same
+            of y: where a few viewers make most of either, the estimate is theirs, and its variance is not to
+            be trusted.
     """
     n, y = sums[..., 0, :, :], sums[..., 1, :, :]
-    squares = np.diagonal(moments, axis1=-2, axis2=-1)[..., : n.shape[-2] * n.shape[-1]]
-    effective = n * n / np.maximum(squares.reshape(n.shape), 1.0)
+    counted = np.stack([n, y], axis=-3)
+    squares = np.diagonal(moments, axis1=-2, axis2=-1)[..., : 2 * n.shape[-2] * n.shape[-1]]
+    effective = (counted * counted / np.maximum(squares.reshape(counted.shape), 1.0)).min(-3)
     used: Bools = np.all((y >= min_successes) & (effective >= min_viewers), axis=-1)
     rate = _ratio(y, n)
     weight = _weights(n, y, rate, used)

@@ -93,9 +93,7 @@ class ReleasePlan:
 
     # minima
     min_stage_successes: int = 10  # in each arm, before a stage counts in the estimate
-    min_stage_viewers: int = (
-        20  # the same, effective ones: who makes many requests counts less than once each
-    )
+    min_stage_viewers: int = 30  # the same, effective ones, by requests and by successes
     min_canary_viewers: int = 100
     min_successes: int = 30
 

@@ -86,14 +86,17 @@ def test_a_stage_with_too_few_successes_waits() -> None:
     assert nothing.information[0] == 0
 
 
-def test_a_stage_with_too_few_effective_viewers_waits() -> None:
-    """One viewer makes 90 of the canary's 99 requests: those ten viewers are worth 99^2 / (90^2 + 9) = 1.2."""
-    rows: list[Row] = [(0, 1, True, 90, 30), *((viewer, 1, True, 1, 0) for viewer in range(1, 10))]
+@pytest.mark.parametrize("by", ["requests", "successes"])
+def test_a_stage_with_too_few_effective_viewers_waits(by: str) -> None:
+    """One viewer has 90 of the canary's 99 requests, or of their successes: ten viewers are worth 1.2."""
+    most, others = ((90, 1), (1, 1)) if by == "requests" else ((90, 90), (90, 1))
+    rows: list[Row] = [(0, 1, True, *most), *((viewer, 1, True, *others) for viewer in range(1, 10))]
     rows += [(viewer, 1, False, 1, viewer % 2) for viewer in range(10, 50)]
     tally = Tally(PLAN)
     tally.add(Before(), matured(rows), Served())
-    assert estimate(tally.sums, tally.moments, 2, 99**2 / (90**2 + 9) - 1e-9).used[0, 0]
-    assert not estimate(tally.sums, tally.moments, 2, 99**2 / (90**2 + 9) + 1e-9).used[0, 0]
+    worth = 99**2 / (90**2 + 9)
+    assert estimate(tally.sums, tally.moments, 2, worth - 1e-9).used[0, 0]
+    assert not estimate(tally.sums, tally.moments, 2, worth + 1e-9).used[0, 0]
 
 
 def test_an_arm_that_never_fails_is_no_division_by_zero() -> None:

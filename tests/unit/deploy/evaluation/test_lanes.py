@@ -10,7 +10,7 @@ from deploy.evaluation.measures import Constants, Measures, measure
 from deploy.evaluation.simulation import World, simulate
 from deploy.evaluation.tallies import Tally
 
-PLAN = ReleasePlan(ramp=(RampStage(0.2, 50), RampStage(0.5)))
+PLAN = ReleasePlan(ramp=(RampStage(0.2, 50), RampStage(0.5)), min_stage_viewers=10)
 VIEWERS = 60
 
 Looks = list[tuple[Before, Matured, Served]]
