@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 PORTION: Final = 600  # rows held at once: so few that the garbage collector, which counts them, stays away
 MOST: Final = 2**63 - 1
+_TYPES: Final = {'"row_id"': "bigint", '"request_id"': "text"}
 _NAMES: Final = ", ".join(
     f'"{name}"'
     for name in (
@@ -84,19 +85,18 @@ def rows_and_items_of(connection: Connection, request_ids: Sequence[str]) -> dic
 
 def _found(connection: Connection, columns: str, wanted: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
     """Some columns of the exposures that have one of the wanted values in the first of them, in any order."""
-    on_postgresql = connection.dialect.name == "postgresql"
+    key, _, _ = columns.partition(",")
+    # As JSON also to PostgreSQL, whose driver would write, and whose parser read, an expression for each value.
     table, one_of = (
-        ('"output"."exposures"', "= ANY(%s)")
-        if on_postgresql
+        ('"output"."exposures"', f"= ANY(ARRAY(SELECT CAST(json_array_elements_text(%s) AS {_TYPES[key]})))")
+        if connection.dialect.name == "postgresql"
         else ('"exposures"', 'IN (SELECT "value" FROM json_each(?))')
     )
-    key, _, _ = columns.partition(",")
     query = f"SELECT {columns} FROM {table} WHERE {key} {one_of}"  # noqa: S608 - our own words
     driver: Any = connection.connection.driver_connection
     with closing(driver.cursor()) as cursor:
         for first in range(0, len(wanted), PORTION):
-            portion = list(wanted[first : first + PORTION])
-            cursor.execute(query, (portion if on_postgresql else json.dumps(portion),))
+            cursor.execute(query, (json.dumps(wanted[first : first + PORTION]),))
             yield from cursor.fetchall()
 
 
