@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -103,7 +104,7 @@ def numbers_of_release(
     driver: Any = connection.connection.driver_connection
     with (
         closing(driver.cursor()) as cursor,
-        closing(_ahead(partial(fetch, cursor, release_id, last_row), after_row)) as portions_sent,
+        closing(_ahead(_each(partial(fetch, cursor, release_id, last_row), after_row))) as portions_sent,
     ):
         for sent in portions_sent:
             viewer = number(msgspec.json.decode(sent.viewers, type=list[str]))
@@ -120,12 +121,22 @@ def numbers_between(
         yield _numbers(_ints(row), number(user), _ints(served), _ints(packed), np.array(latency, np.float64))
 
 
-def _ahead(fetch: Callable[[int], _Sent | None], after_row: int) -> Generator[_Sent, None, None]:
-    """Portion after portion, each fetched while the one before is worked on: databases need no interpreter."""
+def _each(fetch: Callable[[int], _Sent | None], after_row: int) -> Iterator[_Sent]:
+    while (sent := fetch(after_row)) is not None:
+        after_row = sent.last_row
+        yield sent
+
+
+def _ahead(portions_sent: Iterator[_Sent]) -> Generator[_Sent, None, None]:
+    """Fetches while those before are worked on: databases need no interpreter.
+
+    Two ahead, so that the thread goes from one to the next by itself: woken for it, it would find the
+    interpreter's lock taken until the work is done.
+    """
     with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(fetch, after_row)
-        while (sent := coming.result()) is not None:
-            coming = thread.submit(fetch, sent.last_row)
+        coming = deque(thread.submit(next, portions_sent, None) for _ in range(2))
+        while (sent := coming.popleft().result()) is not None:
+            coming.append(thread.submit(next, portions_sent, None))
             yield sent
 
 
