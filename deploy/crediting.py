@@ -14,6 +14,7 @@ Bools = NDArray[np.bool_]
 Objects = NDArray[np.object_]
 
 Keys = Objects | Ints
+Lists = Sequence[str | Sequence[str]]  # the shown videos of each request, or the JSON text of them
 
 NOBODY = -1  # the viewer of an event who was never shown anything
 
@@ -21,23 +22,23 @@ NOBODY = -1  # the viewer of an event who was never shown anything
 class Kept(Protocol):
     """What stays where the rows are kept, and is asked for by their keys where it matters."""
 
-    def shown(self, keys: Keys) -> Sequence[str | Sequence[str]]:
-        """The list of each key, or its JSON text."""
+    def shown(self, keys: Keys) -> Lists:
+        """The list of each key."""
         ...
 
     def request_ids(self, keys: Keys) -> Sequence[str]:
         """The request id of each key."""
         ...
 
-    def keys(self, request_ids: Objects) -> Keys:
-        """The key of each request id, whatever no row has for an unknown one."""
+    def named(self, request_ids: Objects) -> tuple[Keys, Lists | None]:
+        """The key of each request id, whatever no row has for an unknown one; the lists, where they come along."""
         ...
 
 
 class AsGiven:
     """`Kept` of rows that hold everything themselves: the request id is the key, the list its own."""
 
-    def shown(self, keys: Keys) -> Sequence[str | Sequence[str]]:
+    def shown(self, keys: Keys) -> Lists:
         lists: list[str | Sequence[str]] = keys.tolist()
         return lists
 
@@ -45,8 +46,8 @@ class AsGiven:
         texts: list[str] = keys.tolist()
         return texts
 
-    def keys(self, request_ids: Objects) -> Keys:
-        return request_ids
+    def named(self, request_ids: Objects) -> tuple[Keys, Lists | None]:
+        return request_ids, None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,8 +101,9 @@ def shows(items: str | Sequence[str], video_id: str) -> bool:
 def _by_name(requests: Requests, events: Events, window_ms: int) -> Ints:
     if not events.viewer.size:
         return np.empty(0, np.int64)
-    row = _places(requests.key, requests.kept.keys(events.request_id))
-    return np.where((row >= 0) & _speaks_for(requests, row, events, window_ms), row, -1)
+    keys, lists = requests.kept.named(events.request_id)
+    row = _places(requests.key, keys)
+    return np.where((row >= 0) & _speaks_for(requests, row, events, window_ms, lists), row, -1)
 
 
 def _by_viewer(viewer: Ints) -> Ints:
@@ -120,14 +122,19 @@ def _places(keys: Keys, wanted: Keys) -> Ints:
     return np.where(keys[place] == wanted, place, -1)
 
 
-def _speaks_for(requests: Requests, row: Ints, events: Events, window_ms: int) -> Bools:
-    """Event by event: same viewer, in time, and the request in `row` showed the video."""
+def _speaks_for(
+    requests: Requests, row: Ints, events: Events, window_ms: int, lists: Lists | None = None
+) -> Bools:
+    """Event by event: same viewer, in time, and the request in `row` showed the video; `lists`: of these requests."""
     age = events.received_ms - requests.served_ms[row]
     fits: Bools = (requests.viewer[row] == events.viewer) & (age >= 0) & (age <= window_ms)
     candidates = np.flatnonzero(fits)
-    lists = requests.kept.shown(requests.items[row[candidates]])
+    if lists is None:
+        shown = requests.kept.shown(requests.items[row[candidates]])
+    else:
+        shown = [lists[place] for place in candidates.tolist()]
     fits[candidates] = [
-        shows(items, video) for items, video in zip(lists, events.video_id[candidates], strict=True)
+        shows(items, video) for items, video in zip(shown, events.video_id[candidates], strict=True)
     ]
     return fits
 

@@ -10,20 +10,13 @@ import numpy as np
 
 from core.clock import DAY
 from core.errors import InvalidInputError
-from deploy.crediting import Ints, Kept, Keys, Objects
+from deploy.crediting import Kept, Keys, Lists, Objects
 from deploy.evaluation import ReleasePlan
 from deploy.outcome_rows import InteractionColumns, RequestRows, Roster
 from deploy.outcomes import History, history
 from storage.database import Database
-from storage.exposure_columns import (
-    FLAGS,
-    Numbers,
-    items_of,
-    numbers_between,
-    numbers_of_release,
-    request_ids_of,
-    rows_of,
-)
+from storage.exposure_columns import items_of, request_ids_of, rows_and_items_of
+from storage.exposure_numbers import FLAGS, Numbers, numbers_between, numbers_of_release
 from storage.interactions import interactions_between, last_interaction
 from storage.releases import known_at_looks
 
@@ -31,7 +24,7 @@ from storage.releases import known_at_looks
 SUCCESS_EVENTS = ("complete", "progress")
 # What viewers did before the release, to take their habits out of the comparison (CUPED).
 HISTORY_MS = DAY
-NO_ROW = -1
+_UNKNOWN = (-1, "[]")  # the row and the list of a request id that no row has
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +112,7 @@ class DatabaseRows:
         )
         return read, last_row
 
-    def shown(self, keys: Keys) -> Sequence[str | Sequence[str]]:
+    def shown(self, keys: Keys) -> Lists:
         with self._database.read() as connection:
             return items_of(connection, keys.tolist())
 
@@ -127,9 +120,11 @@ class DatabaseRows:
         with self._database.read() as connection:
             return request_ids_of(connection, keys.tolist())
 
-    def keys(self, request_ids: Objects) -> Ints:
+    def named(self, request_ids: Objects) -> tuple[Keys, Lists | None]:
         with self._database.read() as connection:
-            return np.array(rows_of(connection, request_ids.tolist(), NO_ROW), np.int64)
+            found = rows_and_items_of(connection, request_ids.tolist())
+        known = [found.get(request_id, _UNKNOWN) for request_id in request_ids]
+        return np.array([row for row, _ in known], np.int64), [items for _, items in known]
 
     def history(self, plan: ReleasePlan, started_ms: int) -> History:
         first_ms = started_ms - HISTORY_MS

@@ -29,15 +29,8 @@ from storage.dead_letters import (
     waiting_dead_letters,
 )
 from storage.event_log import LogPosition, TopicPartition
-from storage.exposure_columns import (
-    FLAGS,
-    columns_of_release,
-    items_of,
-    numbers_between,
-    numbers_of_release,
-    request_ids_of,
-    rows_of,
-)
+from storage.exposure_columns import columns_of_release, items_of, request_ids_of, rows_and_items_of
+from storage.exposure_numbers import AGGREGATED, FLAGS, numbers_between, numbers_of_release
 from storage.exposures import (
     LoggedExposure,
     exposure_positions,
@@ -282,7 +275,8 @@ def by_digits(viewers: Sequence[str]) -> NDArray[np.int64]:
     return np.array([int(viewer[1:]) for viewer in viewers], np.int64)
 
 
-def test_exposures_as_numbers_are_those_by_row(database: Database) -> None:
+@pytest.mark.parametrize("digits", [3, 17], ids=["whole microseconds", "any latency"])
+def test_exposures_as_numbers_are_those_by_row(database: Database, digits: int) -> None:
     kinds = [
         {"arm_assigned": arm, "arm_served": served, "forced": forced, "outcome": outcome}
         for arm, served in (("main", "main"), ("canary", "canary"), ("canary", "main"), ("main", "static"))
@@ -290,7 +284,9 @@ def test_exposures_as_numbers_are_those_by_row(database: Database) -> None:
         for outcome in ("ok", "error", "timeout", "short")
     ]
     rows = [
-        shown(n, served_ms=NOW + 99 - n, user_id=f"u{n % 3}", stage=n, latency_ms=n / 3, **kind)
+        shown(
+            n, served_ms=NOW + 99 - n, user_id=f"u{n % 3}", stage=n, latency_ms=round(n / 3, digits), **kind
+        )
         for n, kind in enumerate(kinds)
     ]
     with database.begin() as connection:
@@ -303,10 +299,13 @@ def test_exposures_as_numbers_are_those_by_row(database: Database) -> None:
         (far,) = numbers_of_release(connection, by_digits, "other")
         assert list(numbers_of_release(connection, by_digits, "none")) == []
         ids = request_ids_of(connection, read.row.tolist()[::-1])
-        assert rows_of(connection, [*ids, "unknown"], -1) == [*read.row.tolist()[::-1], -1]
+        found = rows_and_items_of(connection, [*ids, "unknown"])
     wanted = [one.exposure for one in by_row]
     assert read.row.tolist() == [one.row for one in by_row]
     assert ids[::-1] == [one.request_id for one in wanted]
+    assert {(name, row, *json.loads(items)) for name, (row, items) in found.items()} == {
+        (one.exposure.request_id, one.row, *one.exposure.items) for one in by_row
+    }
     assert read.viewer.tolist() == by_digits([one.user_id for one in wanted]).tolist()
     assert read.served_ms.tolist() == [one.served_ms for one in wanted]
     assert read.stage.tolist() == [one.stage for one in wanted]
@@ -321,6 +320,26 @@ def test_exposures_as_numbers_are_those_by_row(database: Database) -> None:
     assert part.row.tolist() == read.row.tolist()[2:4]
     assert between.served_ms.tolist() == list(range(NOW + 90, NOW + 100))
     assert far.stage.tolist() == [2**31 - 1]
+
+
+def test_exposures_as_numbers_come_in_portions_of_their_release_alone(database: Database) -> None:
+    rows = [
+        shown(n, request_id=f"q{n}", user_id=f"u{n}", release_id="r1" if n % 3 else "r2", latency_ms=n / 8)
+        for n in range(3 * AGGREGATED)
+    ]
+    with database.begin() as connection:
+        store_exposures(connection, rows)
+    with database.read() as connection:
+        read = list(numbers_of_release(connection, by_digits, "r1"))
+        rest = numbers_of_release(connection, by_digits, "r1", int(read[0].row[-1]))
+        second = next(rest)
+        rest.close()  # the connection is free again
+        assert len(request_ids_of(connection, second.row.tolist())) == AGGREGATED
+    assert [portion.row.size for portion in read] == [AGGREGATED, AGGREGATED]
+    of_release = [n for n in range(3 * AGGREGATED) if n % 3]
+    assert np.concatenate([portion.viewer for portion in read]).tolist() == of_release
+    assert np.concatenate([portion.latency_ms for portion in read]).tolist() == [n / 8 for n in of_release]
+    assert second.viewer.tolist() == of_release[AGGREGATED:]
 
 
 def test_the_positions_of_stored_exposures_are_known(database: Database) -> None:

@@ -16,7 +16,8 @@ from deploy.evaluator import Evaluator
 from deploy.replay import first_difference, replay
 from deploy.rows import DatabaseRows
 from storage.database import open_database
-from storage.exposure_columns import AGGREGATED, PORTION
+from storage.exposure_columns import PORTION
+from storage.exposure_numbers import AGGREGATED
 from storage.exposures import exposures_of_release
 from tests.release_support import LOOK_MS, PLAN, Stage, make_stage
 from tests.release_viewers import Viewers

@@ -1,0 +1,174 @@
+"""Exposures as numbers: what a look reads of a million of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from storage.exposure_columns import MOST, OF_RELEASE, portions
+
+AGGREGATED: Final = 2_000  # rows that the database lays end to end
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+# Gives each of some viewers a number, always the same one.
+Numbering = Callable[[Sequence[str]], Ints]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Some exposures as numbers, one entry per request in each array: what is read of all of them at every look.
+
+    A text per row would cost more than everything else: the viewer comes as a number, request ids and shown
+    videos are asked for by row where they matter (`items_of`, `request_ids_of`, `rows_and_items_of`).
+    """
+
+    row: Ints
+    viewer: Ints
+    served_ms: Ints
+    stage: Ints
+    flags: Ints  # the sum of those of FLAGS that hold
+    latency_ms: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """Some exposures as the database laid them end to end."""
+
+    last_row: int
+    viewers: str  # as JSON
+    row: Ints
+    served_ms: Ints
+    packed: Ints
+    latency_ms: Floats
+
+
+FLAGS: Final = {"canary": 1, "forced": 2, "fell_back": 4, "error": 8, "timeout": 16, "short": 32}
+_STAGE_UNIT: Final = 64
+_PACKED: Final = (
+    f'CAST("stage" AS BIGINT) * {_STAGE_UNIT}'
+    f""" + CASE WHEN "arm_assigned" = 'canary' THEN {FLAGS["canary"]} ELSE 0 END"""
+    f' + CASE WHEN "forced" THEN {FLAGS["forced"]} ELSE 0 END'
+    f' + CASE WHEN "arm_served" <> "arm_assigned" THEN {FLAGS["fell_back"]} ELSE 0 END'
+    """ + CASE "outcome" WHEN 'ok' THEN 0"""
+    f""" {" ".join(f"WHEN '{word}' THEN {FLAGS[word]}" for word in ("error", "timeout", "short"))} ELSE 0 END"""
+)
+_BY_ROW: Final = f'"row_id", "user_id", "served_ms", {_PACKED}, "latency_ms"'
+
+_FROM_POSTGRESQL: Final = (
+    'SELECT max("row_id"), json_agg("user_id")::text, string_agg(int8send("row_id")'  # noqa: S608 - our own words
+    f' || int8send("served_ms") || int8send({_PACKED}) || float8send("latency_ms"), \'\')'
+    ' FROM (SELECT * FROM "output"."exposures"'
+    f" WHERE {OF_RELEASE.format(*['%s'] * 3)} LIMIT {AGGREGATED}) AS portion"
+)
+# SQLite writes floats inexactly: latencies come as whole microseconds, with whether that is what they are. Its
+# aggregates know no order of their own: they are fed from the release's index.
+_MICROSECONDS: Final = 'CAST("latency_ms" * 1000 + 0.5 AS INTEGER)'
+_OF_RELEASE: Final = '"release_id" = ?1 AND "row_id" > ?2 AND "row_id" <= '
+_LAST_OF_PORTION: Final = (
+    f'SELECT "row_id" FROM "exposures" WHERE {_OF_RELEASE}?3'  # noqa: S608
+    f' ORDER BY "row_id" LIMIT 1 OFFSET {AGGREGATED - 1}'
+)
+_FROM_SQLITE: Final = (
+    'SELECT max("row_id"), json_group_array("user_id"), group_concat("row_id"), group_concat("served_ms"),'  # noqa: S608
+    f' group_concat({_PACKED}), group_concat({_MICROSECONDS}), min({_MICROSECONDS} / 1000.0 = "latency_ms")'
+    ' FROM "exposures" INDEXED BY "ix_exposures_release_id_row_id"'
+    f" WHERE {_OF_RELEASE} ifnull(({_LAST_OF_PORTION}), ?3)"
+)
+_LATENCIES: Final = f'SELECT "latency_ms" FROM "exposures" WHERE {_OF_RELEASE}?3 ORDER BY "row_id"'  # noqa: S608
+
+
+def numbers_of_release(
+    connection: Connection,
+    number: Numbering,
+    release_id: str,
+    after_row: int = 0,
+    up_to_row: int | None = None,
+) -> Generator[Numbers, None, None]:
+    """The exposures of one release after row `after_row`, oldest row first, in portions.
+
+    Between them the connection is at work on the next one: ask nothing else of it before the end, or close this.
+    """
+    fetch = _from_postgresql if connection.dialect.name == "postgresql" else _from_sqlite
+    last_row = MOST if up_to_row is None else up_to_row
+    driver: Any = connection.connection.driver_connection
+    with (
+        closing(driver.cursor()) as cursor,
+        closing(_ahead(_each(partial(fetch, cursor, release_id, last_row), after_row))) as portions_sent,
+    ):
+        for sent in portions_sent:
+            viewer = number(msgspec.json.decode(sent.viewers, type=list[str]))
+            yield _numbers(sent.row, viewer, sent.served_ms, sent.packed, sent.latency_ms)
+
+
+def numbers_between(
+    connection: Connection, number: Numbering, first_ms: int, last_ms: int
+) -> Iterator[Numbers]:
+    """What was served from `first_ms` to `last_ms`, both included, in that order, in portions."""
+    where = "served_ms BETWEEN {} AND {} ORDER BY served_ms, row_id"
+    for portion in portions(connection, _BY_ROW, where, (first_ms, last_ms)):
+        row, user, served, packed, latency = zip(*portion, strict=True)
+        yield _numbers(_ints(row), number(user), _ints(served), _ints(packed), np.array(latency, np.float64))
+
+
+def _each(fetch: Callable[[int], _Sent | None], after_row: int) -> Iterator[_Sent]:
+    while (sent := fetch(after_row)) is not None:
+        after_row = sent.last_row
+        yield sent
+
+
+def _ahead(portions_sent: Iterator[_Sent]) -> Generator[_Sent, None, None]:
+    """Fetches while those before are worked on: databases need no interpreter.
+
+    Two ahead, so that the thread goes from one to the next by itself: woken for it, it would find the
+    interpreter's lock taken until the work is done.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        coming = deque(thread.submit(next, portions_sent, None) for _ in range(2))
+        while (sent := coming.popleft().result()) is not None:
+            coming.append(thread.submit(next, portions_sent, None))
+            yield sent
+
+
+def _from_postgresql(cursor: Any, release_id: str, last_row: int, after_row: int) -> _Sent | None:
+    """Four numbers a row, big-endian, the last one a float."""
+    cursor.execute(_FROM_POSTGRESQL, (release_id, after_row, last_row))
+    last, viewers, sent = cursor.fetchone()
+    if last is None:
+        return None
+    values = np.frombuffer(sent, ">i8").reshape(-1, 4)
+    row, served, packed = values[:, :3].astype(np.int64).T
+    latency = np.ascontiguousarray(values[:, 3]).view(">f8").astype(np.float64)
+    return _Sent(last, viewers, row, served, packed, latency)
+
+
+def _from_sqlite(cursor: Any, release_id: str, last_row: int, after_row: int) -> _Sent | None:
+    """A text of digits for each column."""
+    cursor.execute(_FROM_SQLITE, (release_id, after_row, last_row))
+    last, viewers, *texts, exact = cursor.fetchone()
+    if last is None:
+        return None
+    row, served, packed, microseconds = (np.fromstring(text, np.int64, sep=",") for text in texts)
+    latency = microseconds / 1000
+    if not exact:
+        cursor.execute(_LATENCIES, (release_id, after_row, last))
+        latency = np.fromiter((ms for (ms,) in cursor), np.float64, row.size)
+    return _Sent(last, viewers, row, served, packed, latency)
+
+
+def _numbers(row: Ints, viewer: Ints, served_ms: Ints, packed: Ints, latency_ms: Floats) -> Numbers:
+    return Numbers(row, viewer, served_ms, packed // _STAGE_UNIT, packed % _STAGE_UNIT, latency_ms)
+
+
+def _ints(values: Sequence[int]) -> Ints:
+    return np.fromiter(values, np.int64, len(values))
