@@ -177,11 +177,17 @@ def refuse_unknown_variables(
 
 
 def _explain(cls: type[Settings], detail: Any) -> str:
-    name = str(detail["loc"][0]) if detail["loc"] else ""
-    prefix = cls.model_config.get("env_prefix", PREFIX)
-    variable = f"{prefix}{name}".upper()
+    def variable(name: str) -> str:
+        return f"{cls.model_config.get('env_prefix', PREFIX)}{name}".upper()
+
+    if not detail["loc"]:  # a rule over several fields, all of which are its input, secrets included
+        return re.sub(
+            r"\w+",
+            lambda word: variable(word[0]) if word[0] in cls.model_fields else word[0],
+            str(detail["msg"]).removeprefix("Value error, "),
+        )
+    name = str(detail["loc"][0])
     field = cls.model_fields.get(name)
-    # A rule over several fields has all of them as its input, secrets included.
     secret = field is None or field.annotation is SecretStr
     shown = "" if secret or "input" not in detail else f" (is {str(detail['input'])[:80]!r})"
-    return f"{variable}: {detail['msg']}{shown}"
+    return f"{variable(name)}: {detail['msg']}{shown}"

@@ -64,7 +64,9 @@ def test_a_secret_given_twice_or_a_file_that_is_not_there_is_refused_by_name(tmp
 
 
 def test_signing_in_needs_a_name_and_a_password() -> None:
-    with pytest.raises(InvalidSettingError, match="kafka_security SASL_SSL needs kafka_user") as refused:
+    with pytest.raises(
+        InvalidSettingError, match="UNDERSTUDY_KAFKA_SECURITY SASL_SSL needs UNDERSTUDY_KAFKA_USER"
+    ) as refused:
         PlatformSettings.load(kafka_security="SASL_SSL", kafka_password="hunter2")
     assert "hunter2" not in str(refused.value)
     with pytest.raises(InvalidSettingError, match="UNDERSTUDY_KAFKA_MECHANISM"):
