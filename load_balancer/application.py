@@ -44,7 +44,7 @@ class Balancer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._other(scope, receive, send)
+            await self._lifespan(receive, send)
             return
         if scope["method"] == "HEAD":
             send = without_body(send)
@@ -57,12 +57,6 @@ class Balancer:
             await answer_problem(send, error)
         except GoneError:
             logger.debug("a client went away before its body was complete")
-
-    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        else:
-            await send({"type": "websocket.close", "code": 1000})
 
     def _route(self, scope: Scope) -> Application:
         path = scope["path"]

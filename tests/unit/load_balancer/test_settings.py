@@ -24,5 +24,5 @@ def test_the_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value
 
 
 def test_an_attempt_fits_into_a_request() -> None:
-    with pytest.raises(InvalidSettingError, match="attempt_ms"):
+    with pytest.raises(InvalidSettingError, match="UNDERSTUDY_BALANCER_ATTEMPT_MS"):
         BalancerSettings.load(attempt_ms=1000, request_ms=900)
