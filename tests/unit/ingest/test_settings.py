@@ -20,5 +20,5 @@ def test_a_wrong_mapping_is_refused_by_name(topics: str) -> None:
 
 
 def test_retries_must_grow() -> None:
-    with pytest.raises(InvalidSettingError, match="retry_first_ms"):
+    with pytest.raises(InvalidSettingError, match="UNDERSTUDY_INGEST_RETRY_FIRST_MS"):
         IngestSettings.load(retry_first_ms=500, retry_most_ms=100)
