@@ -10,13 +10,14 @@ from storage.database import Database
 from storage.exposures import LoggedExposure, store_exposures
 from storage.interactions import LoggedInteraction, store_interactions
 
-REQUEST_MS = 20
+REQUEST_MS = 10
+VIEWERS = 1_000
 
 
 class Viewers:
-    """Plays requests into the store: 400 viewers, 40 of them canary's; a third of the requests are watched."""
+    """Plays requests into the store, one viewer in ten the canary's; a third of the requests are watched."""
 
-    def __init__(self, database: Database, release_id: str, canary_viewers: int = 40) -> None:
+    def __init__(self, database: Database, release_id: str, canary_viewers: int = VIEWERS // 10) -> None:
         self.database = database
         self.release_id = release_id
         self.canary_viewers = canary_viewers
@@ -27,7 +28,7 @@ class Viewers:
         shown, watched = [], []
         for served_ms in range(since_ms, until_ms, REQUEST_MS):
             self.number += 1
-            arm = "canary" if self.number * 7 % 400 < self.canary_viewers else "main"
+            arm = "canary" if self.number * 7 % VIEWERS < self.canary_viewers else "main"
             shown.append(self._exposure(served_ms, arm))
             if self.random.random() < 0.33 and (watched_by_canary or arm == "main"):
                 watched.append(self._interaction(served_ms))
@@ -38,7 +39,7 @@ class Viewers:
     def _exposure(self, served_ms: int, arm: str) -> LoggedExposure:
         exposure = Exposure(
             request_id=f"q{self.number}",
-            user_id=f"u{self.number * 7 % 400}",
+            user_id=f"u{self.number * 7 % VIEWERS}",
             served_ms=served_ms,
             arm_assigned=arm,
             arm_served=arm,
@@ -55,7 +56,7 @@ class Viewers:
     def _interaction(self, served_ms: int) -> LoggedInteraction:
         event = Interaction(
             event_id=None,
-            user_id=f"u{self.number * 7 % 400}",
+            user_id=f"u{self.number * 7 % VIEWERS}",
             video_id="b",
             event_type="progress",
             details={"watch_percentage": 75.0},

@@ -155,7 +155,7 @@ def test_f40_a_new_version_aborts_the_one_on_stage_with_that_reason(tmp_path: Pa
 def test_f42_viewers_who_are_not_assigned_as_planned_make_it_invalid(tmp_path: Path) -> None:
     stage, _ = evaluated_stage(tmp_path / "uneven")
     release_id = str(stage.manager.history()[0]["release_id"])
-    viewers = Viewers(stage.database, release_id, canary_viewers=120)  # three in ten; planned is one
+    viewers = Viewers(stage.database, release_id, canary_viewers=300)  # three in ten; planned is one
     began_ms = stage.clock.now_ms()
     for look in range(4):
         play(viewers, began_ms, look)
