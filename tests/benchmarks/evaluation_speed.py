@@ -1,9 +1,11 @@
 """`make bench-evaluation`: how long a look over a million exposures takes, from scratch and going on.
 
-One look: a single decision over exposures that are all there and have all matured, as where a release is looked
-at once a day. A catch-up: the looks that a day brings, five minutes apart, missed and taken in their order. Then
-single looks that go on from there. Prints wall and CPU seconds of this process (a database server has its own)
-and its largest memory so far, between two runs of a fixed loop that tell how busy the machine is.
+While it fills a database, a tenth of a day at a time, the looks that are due are taken one by one: those over the last
+tenth cost what those over the first did. One look from scratch: a single decision over exposures that are all there and
+have all matured, as where a release is looked at once a day. A catch-up: the looks that a day brings, five minutes apart,
+missed and taken in their order. Then single looks that go on from there. Prints wall and CPU seconds of this process (a
+database server has its own) and its largest memory so far, between two runs of a fixed loop that tell how busy the
+machine is.
 
 BENCH_URL names another database than a new SQLite file, filled unless it was before; BENCH_EXPOSURES another
 number.
@@ -16,6 +18,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,14 +42,31 @@ PLAN = ReleasePlan()
 ONE_LOOK = ReleasePlan(look_every_ms=SPAN_MS + PLAN.horizon_ms, max_duration_ms=9 * DAY)
 
 
-def fill(database: Database, exposures: int) -> None:
-    """A day of a full ramp; a tenth of the requests is watched, half of these events name their request."""
+def grow(database: Database, exposures: int) -> None:
+    """A day of a full ramp, and its looks as they become due."""
+    evaluator, look = Evaluator(DatabaseRows(database)), 0
+
+    def take_looks(until_ms: int) -> None:
+        nonlocal look
+        while (at_ms := START_MS + (look + 1) * PLAN.look_every_ms) <= until_ms:
+            evaluator.look("bench", PLAN, START_MS, at_ms, at_ms)
+            look += 1
+
+    for tenth in range(10):
+        parts = [exposures * part // 10 for part in (tenth, tenth + 1)]
+        fill(database, exposures, *parts)
+        until_ms = START_MS + SPAN_MS * (tenth + 1) // 10
+        measured(f"looks over exposures {parts[0]:,} to {parts[1]:,}", partial(take_looks, until_ms))
+
+
+def fill(database: Database, exposures: int, begin: int, end: int) -> None:
+    """Some of a day's exposures; a tenth of the requests is watched, half of these events name their request."""
     random = np.random.default_rng(1)
     times = START_MS + np.sort(random.integers(0, SPAN_MS, exposures))
     users, buckets = random.integers(0, VIEWERS, exposures), random.random(VIEWERS)
-    for first in range(0, exposures, 20_000):
+    for first in range(begin, end, 20_000):
         shown, watched = [], []
-        for number in range(first, min(first + 20_000, exposures)):
+        for number in range(first, min(first + 20_000, end)):
             user, served_ms = int(users[number]), int(times[number])
             stage = 1 + (served_ms - START_MS) * len(PLAN.ramp) // SPAN_MS
             arm = "canary" if buckets[user] < PLAN.shares[stage - 1] else "main"
@@ -136,8 +156,7 @@ def main() -> None:
         migrate(url)
         database = open_database(url)
         if not is_filled(database):
-            what = f"filling in {exposures:,} exposures ({database.dialect})"
-            measured(what, lambda: fill(database, exposures))
+            measured(f"{exposures:,} exposures ({database.dialect})", lambda: grow(database, exposures))
         measured("the fixed loop", reference)
         measured("one look from scratch", lambda: look(database, ONE_LOOK))
         catch_up(database)

@@ -293,11 +293,11 @@ def test_exposures_as_numbers_are_those_by_row(database: Database, digits: int) 
         store_exposures(connection, [*rows, shown(99, served_ms=NOW, stage=2**31 - 1, release_id="other")])
     with database.read() as connection:
         by_row = exposures_of_release(connection, "r1")
-        (read,) = numbers_of_release(connection, by_digits, "r1")
-        (part,) = numbers_of_release(connection, by_digits, "r1", by_row[1].row, by_row[3].row)
+        (read,) = numbers_of_release([connection], by_digits, "r1")
+        (part,) = numbers_of_release([connection], by_digits, "r1", by_row[1].row, by_row[3].row)
         (between,) = numbers_between(connection, by_digits, NOW + 90, NOW + 99)
-        (far,) = numbers_of_release(connection, by_digits, "other")
-        assert list(numbers_of_release(connection, by_digits, "none")) == []
+        (far,) = numbers_of_release([connection], by_digits, "other")
+        assert numbers_of_release([connection], by_digits, "none") == []
         ids = request_ids_of(connection, read.row.tolist()[::-1])
         found = rows_and_items_of(connection, [*ids, "unknown"])
     wanted = [one.exposure for one in by_row]
@@ -329,17 +329,18 @@ def test_exposures_as_numbers_come_in_portions_of_their_release_alone(database: 
     ]
     with database.begin() as connection:
         store_exposures(connection, rows)
-    with database.read() as connection:
-        read = list(numbers_of_release(connection, by_digits, "r1"))
-        rest = numbers_of_release(connection, by_digits, "r1", int(read[0].row[-1]))
-        second = next(rest)
-        rest.close()  # the connection is free again
-        assert len(request_ids_of(connection, second.row.tolist())) == AGGREGATED
+    with database.read() as connection, database.read() as other:
+        read = numbers_of_release([connection], by_digits, "r1")
+        halves = numbers_of_release([connection, other], by_digits, "r1")
+        rest = numbers_of_release([connection, other], by_digits, "r1", int(read[0].row[-1]))
+        assert request_ids_of(other, [2]) == ["q1"]  # the connections are free again
     assert [portion.row.size for portion in read] == [AGGREGATED, AGGREGATED]
     of_release = [n for n in range(3 * AGGREGATED) if n % 3]
-    assert np.concatenate([portion.viewer for portion in read]).tolist() == of_release
-    assert np.concatenate([portion.latency_ms for portion in read]).tolist() == [n / 8 for n in of_release]
-    assert second.viewer.tolist() == of_release[AGGREGATED:]
+    for portions, wanted in ((read, of_release), (halves, of_release), (rest, of_release[AGGREGATED:])):
+        viewers = np.concatenate([portion.viewer for portion in portions])
+        latencies = np.concatenate([portion.latency_ms for portion in portions])
+        assert viewers.tolist() == wanted
+        assert latencies.tolist() == [n / 8 for n in wanted]
 
 
 def test_the_positions_of_stored_exposures_are_known(database: Database) -> None:
