@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, pairwise, zip_longest
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from storage.exposure_columns import MOST, OF_RELEASE, portions
+from storage.tables import exposures
 
 AGGREGATED: Final = 2_000  # rows that the database lays end to end
 
@@ -89,26 +91,36 @@ _LATENCIES: Final = f'SELECT "latency_ms" FROM "exposures" WHERE {_OF_RELEASE}?3
 
 
 def numbers_of_release(
-    connection: Connection,
+    connections: Sequence[Connection],
     number: Numbering,
     release_id: str,
     after_row: int = 0,
     up_to_row: int | None = None,
-) -> Generator[Numbers, None, None]:
+) -> list[Numbers]:
     """The exposures of one release after row `after_row`, oldest row first, in portions.
 
-    Between them the connection is at work on the next one: ask nothing else of it before the end, or close this.
+    Many are read by all connections at once, each an equal part of the row numbers. Meanwhile ask nothing else of
+    them.
     """
-    fetch = _from_postgresql if connection.dialect.name == "postgresql" else _from_sqlite
-    last_row = MOST if up_to_row is None else up_to_row
-    driver: Any = connection.connection.driver_connection
-    with (
-        closing(driver.cursor()) as cursor,
-        closing(_ahead(_each(partial(fetch, cursor, release_id, last_row), after_row))) as portions_sent,
-    ):
-        for sent in portions_sent:
-            viewer = number(msgspec.json.decode(sent.viewers, type=list[str]))
-            yield _numbers(sent.row, viewer, sent.served_ms, sent.packed, sent.latency_ms)
+    fetch = _from_postgresql if connections[0].dialect.name == "postgresql" else _from_sqlite
+    ends = _ends(connections[0], release_id, after_row, up_to_row, len(connections))
+    read: list[list[Numbers]] = [[] for _ in ends[1:]]
+    with ExitStack() as stack:
+        sent_by = []
+        for connection, (after, last) in zip(connections, pairwise(ends), strict=False):
+            driver: Any = connection.connection.driver_connection
+            portions_sent = _each(
+                partial(fetch, stack.enter_context(closing(driver.cursor())), release_id, last), after
+            )
+            sent_by.append(stack.enter_context(closing(_ahead(portions_sent))))
+        for together in zip_longest(*sent_by):
+            for portions_read, sent in zip(read, together, strict=True):
+                if sent is not None:
+                    viewer = number(msgspec.json.decode(sent.viewers, type=list[str]))
+                    portions_read.append(
+                        _numbers(sent.row, viewer, sent.served_ms, sent.packed, sent.latency_ms)
+                    )
+    return list(chain.from_iterable(read))
 
 
 def numbers_between(
@@ -119,6 +131,20 @@ def numbers_between(
     for portion in portions(connection, _BY_ROW, where, (first_ms, last_ms)):
         row, user, served, packed, latency = zip(*portion, strict=True)
         yield _numbers(_ints(row), number(user), _ints(served), _ints(packed), np.array(latency, np.float64))
+
+
+def _ends(
+    connection: Connection, release_id: str, after_row: int, up_to_row: int | None, parts: int
+) -> list[int]:
+    """Row numbers between which those of the release lie: as many equal parts, or one if that is one portion."""
+    row = exposures.c.row_id
+    last_row = MOST if up_to_row is None else up_to_row
+    wanted = (exposures.c.release_id == release_id) & (row > after_row) & (row <= last_row)
+    first, last = connection.execute(select(func.min(row), func.max(row)).where(wanted)).one()
+    if first is None:
+        return []
+    parts = parts if last - first >= AGGREGATED else 1
+    return [first - 1 + (last - first + 1) * part // parts for part in range(parts + 1)]
 
 
 def _each(fetch: Callable[[int], _Sent | None], after_row: int) -> Iterator[_Sent]:
