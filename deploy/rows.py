@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -83,10 +85,15 @@ class Rows(Kept, Protocol):
 
 
 class DatabaseRows:
-    """`Rows` in the main store: an exposure's key is the number of its row."""
+    """`Rows` in the main store: an exposure's key is the number of its row.
+
+    What is much is asked for on two connections at once: a look by itself waits for the answers, and PostgreSQL
+    works them out on two cores then. SQLite works in this process, where two would wait for each other.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._connections = 2 if database.dialect == "postgresql" else 1
 
     def known(self, release_id: str) -> list[tuple[int, Known]]:
         with self._database.read() as connection:
@@ -97,9 +104,9 @@ class DatabaseRows:
     def exposures(
         self, release_id: str, after_row: int, up_to_row: int | None, roster: Roster
     ) -> tuple[RequestRows, int]:
-        with self._database.read() as one, self._database.read() as other:
-            read = numbers_of_release((one, other), roster.enrol, release_id, after_row, up_to_row)
-        rows = _joined(read)
+        with ExitStack() as stack:
+            connections = [stack.enter_context(self._database.read()) for _ in range(self._connections)]
+            rows = _joined(numbers_of_release(connections, roster.enrol, release_id, after_row, up_to_row))
         return rows, int(rows.key[-1]) if rows.size else after_row
 
     def interactions(
@@ -119,32 +126,30 @@ class DatabaseRows:
         return read, last_row
 
     def shown(self, keys: Keys) -> Lists:
-        return self._in_halves(items_of, keys.tolist())
+        return self._of_each(items_of, keys.tolist())
 
     def request_ids(self, keys: Keys) -> Sequence[str]:
-        return self._in_halves(request_ids_of, keys.tolist())
+        return self._of_each(request_ids_of, keys.tolist())
 
     def named(self, request_ids: Objects) -> tuple[Keys, Lists | None]:
-        known = self._in_halves(_rows_and_items, request_ids.tolist())
+        known = self._of_each(_rows_and_items, request_ids.tolist())
         return np.array([row for row, _ in known], np.int64), [items for _, items in known]
 
-    def _in_halves(
+    def _of_each(
         self, read: Callable[[Connection, Sequence[Any]], list[_Found]], wanted: list[Any]
     ) -> list[_Found]:
-        """What is stored of each of the wanted, two connections asking for half of them each where these are many.
+        """What is stored of each of the wanted."""
 
-        A look by itself waits for the answers: PostgreSQL works them out on two cores instead of one.
-        """
-
-        def half(part: list[Any]) -> list[_Found]:
+        def found(part: list[Any]) -> list[_Found]:
             with self._database.read() as connection:
                 return read(connection, part)
 
-        if len(wanted) < MANY:
-            return half(wanted)
-        with ThreadPoolExecutor(1) as other:
-            second = other.submit(half, wanted[len(wanted) // 2 :])
-            return half(wanted[: len(wanted) // 2]) + second.result()
+        if len(wanted) < MANY or self._connections == 1:
+            return found(wanted)
+        each = -(-len(wanted) // self._connections)
+        parts = (wanted[first : first + each] for first in range(0, len(wanted), each))
+        with ThreadPoolExecutor(self._connections) as pool:
+            return list(chain.from_iterable(pool.map(found, parts)))
 
     def history(self, plan: ReleasePlan, started_ms: int) -> History:
         first_ms = started_ms - HISTORY_MS

@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from itertools import chain, pairwise, zip_longest
+from struct import Struct
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, func, select
@@ -19,7 +20,8 @@ from sqlalchemy import Connection, func, select
 from storage.exposure_columns import MOST, OF_RELEASE, portions
 from storage.tables import exposures
 
-AGGREGATED: Final = 2_000  # rows that the database lays end to end
+# Rows that the database lays end to end: so many that threads which hand them over seldom wait for the interpreter.
+AGGREGATED: Final = 20_000
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -48,7 +50,7 @@ class _Sent:
     """Some exposures as the database laid them end to end."""
 
     last_row: int
-    viewers: str  # as JSON
+    viewers: str  # one a line: ids hold no line breaks (core.ids)
     row: Ints
     served_ms: Ints
     packed: Ints
@@ -68,11 +70,13 @@ _PACKED: Final = (
 _BY_ROW: Final = f'"row_id", "user_id", "served_ms", {_PACKED}, "latency_ms"'
 
 _FROM_POSTGRESQL: Final = (
-    'SELECT max("row_id"), json_agg("user_id")::text, string_agg(int8send("row_id")'  # noqa: S608 - our own words
+    'SELECT max("row_id"), string_agg("user_id", chr(10)), string_agg(int8send("row_id")'  # noqa: S608 - our own words
     f' || int8send("served_ms") || int8send({_PACKED}) || float8send("latency_ms"), \'\')'
     ' FROM (SELECT * FROM "output"."exposures"'
     f" WHERE {OF_RELEASE.format(*['%s'] * 3)} LIMIT {AGGREGATED}) AS portion"
 )
+_COPY_HEADER: Final = 11 + 4 + 4 + 2  # signature, flags, length of an extension, number of fields
+_LENGTH: Final = Struct(">i")
 # SQLite writes floats inexactly: latencies come as whole microseconds, with whether that is what they are. Its
 # aggregates know no order of their own: they are fed from the release's index.
 _MICROSECONDS: Final = 'CAST("latency_ms" * 1000 + 0.5 AS INTEGER)'
@@ -82,7 +86,7 @@ _LAST_OF_PORTION: Final = (
     f' ORDER BY "row_id" LIMIT 1 OFFSET {AGGREGATED - 1}'
 )
 _FROM_SQLITE: Final = (
-    'SELECT max("row_id"), json_group_array("user_id"), group_concat("row_id"), group_concat("served_ms"),'  # noqa: S608
+    'SELECT max("row_id"), group_concat("user_id", char(10)), group_concat("row_id"), group_concat("served_ms"),'  # noqa: S608
     f' group_concat({_PACKED}), group_concat({_MICROSECONDS}), min({_MICROSECONDS} / 1000.0 = "latency_ms")'
     ' FROM "exposures" INDEXED BY "ix_exposures_release_id_row_id"'
     f" WHERE {_OF_RELEASE} ifnull(({_LAST_OF_PORTION}), ?3)"
@@ -116,7 +120,7 @@ def numbers_of_release(
         for together in zip_longest(*sent_by):
             for portions_read, sent in zip(read, together, strict=True):
                 if sent is not None:
-                    viewer = number(msgspec.json.decode(sent.viewers, type=list[str]))
+                    viewer = number(sent.viewers.split("\n"))
                     portions_read.append(
                         _numbers(sent.row, viewer, sent.served_ms, sent.packed, sent.latency_ms)
                     )
@@ -137,14 +141,14 @@ def _ends(
     connection: Connection, release_id: str, after_row: int, up_to_row: int | None, parts: int
 ) -> list[int]:
     """Row numbers between which those of the release lie: as many equal parts, or one if that is one portion."""
-    row = exposures.c.row_id
     last_row = MOST if up_to_row is None else up_to_row
-    wanted = (exposures.c.release_id == release_id) & (row > after_row) & (row <= last_row)
-    first, last = connection.execute(select(func.min(row), func.max(row)).where(wanted)).one()
-    if first is None:
-        return []
-    parts = parts if last - first >= AGGREGATED else 1
-    return [first - 1 + (last - first + 1) * part // parts for part in range(parts + 1)]
+    if parts > 1:
+        row = exposures.c.row_id
+        wanted = (exposures.c.release_id == release_id) & (row > after_row) & (row <= last_row)
+        first, last = connection.execute(select(func.min(row), func.max(row)).where(wanted)).one()
+        if first is not None and last - first >= AGGREGATED:
+            return [first - 1 + (last - first + 1) * part // parts for part in range(parts + 1)]
+    return [after_row, last_row]
 
 
 def _each(fetch: Callable[[int], _Sent | None], after_row: int) -> Iterator[_Sent]:
@@ -167,15 +171,25 @@ def _ahead(portions_sent: Iterator[_Sent]) -> Generator[_Sent, None, None]:
 
 
 def _from_postgresql(cursor: Any, release_id: str, last_row: int, after_row: int) -> _Sent | None:
-    """Four numbers a row, big-endian, the last one a float."""
-    cursor.execute(_FROM_POSTGRESQL, (release_id, after_row, last_row))
-    last, viewers, sent = cursor.fetchone()
-    if last is None:
-        return None
-    values = np.frombuffer(sent, ">i8").reshape(-1, 4)
+    """Three fields of one row, in the binary form of COPY: as a result the numbers would come in hexadecimal digits.
+
+    Of a field the length comes first, in four bytes, -1 for NULL. The last holds four numbers a row, big-endian, the
+    last of them a float.
+    """
+    copied = BytesIO()
+    query = cursor.mogrify(_FROM_POSTGRESQL, (release_id, after_row, last_row)).decode()
+    cursor.copy_expert(f"COPY ({query}) TO STDOUT (FORMAT binary)", copied)
+    sent, begin, fields = copied.getbuffer(), _COPY_HEADER, []
+    for _ in range(3):
+        (length,) = _LENGTH.unpack_from(sent, begin)
+        if length < 0:
+            return None
+        begin += _LENGTH.size + length
+        fields.append(sent[begin - length : begin])
+    values = np.frombuffer(fields[2], ">i8").reshape(-1, 4)
     row, served, packed = values[:, :3].astype(np.int64).T
     latency = np.ascontiguousarray(values[:, 3]).view(">f8").astype(np.float64)
-    return _Sent(last, viewers, row, served, packed, latency)
+    return _Sent(int.from_bytes(fields[0]), str(fields[1], "utf-8"), row, served, packed, latency)
 
 
 def _from_sqlite(cursor: Any, release_id: str, last_row: int, after_row: int) -> _Sent | None:

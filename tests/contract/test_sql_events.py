@@ -324,8 +324,8 @@ def test_exposures_as_numbers_are_those_by_row(database: Database, digits: int) 
 
 def test_exposures_as_numbers_come_in_portions_of_their_release_alone(database: Database) -> None:
     rows = [
-        shown(n, request_id=f"q{n}", user_id=f"u{n}", release_id="r1" if n % 3 else "r2", latency_ms=n / 8)
-        for n in range(3 * AGGREGATED)
+        shown(n, request_id=f"q{n}", user_id=f"u{n}", release_id="r1" if n % 9 else "r2", latency_ms=n / 8)
+        for n in range(9 * AGGREGATED // 7)
     ]
     with database.begin() as connection:
         store_exposures(connection, rows)
@@ -334,8 +334,8 @@ def test_exposures_as_numbers_come_in_portions_of_their_release_alone(database: 
         halves = numbers_of_release([connection, other], by_digits, "r1")
         rest = numbers_of_release([connection, other], by_digits, "r1", int(read[0].row[-1]))
         assert request_ids_of(other, [2]) == ["q1"]  # the connections are free again
-    assert [portion.row.size for portion in read] == [AGGREGATED, AGGREGATED]
-    of_release = [n for n in range(3 * AGGREGATED) if n % 3]
+    of_release = [n for n in range(9 * AGGREGATED // 7) if n % 9]
+    assert [portion.row.size for portion in read] == [AGGREGATED, len(of_release) - AGGREGATED]
     for portions, wanted in ((read, of_release), (halves, of_release), (rest, of_release[AGGREGATED:])):
         viewers = np.concatenate([portion.viewer for portion in portions])
         latencies = np.concatenate([portion.latency_ms for portion in portions])
