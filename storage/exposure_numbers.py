@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, func, select
 
+from core.errors import InvalidInputError
 from storage.exposure_columns import MOST, OF_RELEASE, portions
 from storage.tables import exposures
 
@@ -105,6 +106,9 @@ def numbers_of_release(
 
     Many are read by all connections at once, each an equal part of the row numbers. Meanwhile ask nothing else of
     them.
+
+    Raises:
+        InvalidInputError: a viewer's id, as somebody else stored it, holds a line break.
     """
     fetch = _from_postgresql if connections[0].dialect.name == "postgresql" else _from_sqlite
     ends = _ends(connections[0], release_id, after_row, up_to_row, len(connections))
@@ -120,10 +124,7 @@ def numbers_of_release(
         for together in zip_longest(*sent_by):
             for portions_read, sent in zip(read, together, strict=True):
                 if sent is not None:
-                    viewer = number(sent.viewers.split("\n"))
-                    portions_read.append(
-                        _numbers(sent.row, viewer, sent.served_ms, sent.packed, sent.latency_ms)
-                    )
+                    portions_read.append(_numbered(sent, number))
     return list(chain.from_iterable(read))
 
 
@@ -204,6 +205,14 @@ def _from_sqlite(cursor: Any, release_id: str, last_row: int, after_row: int) ->
         cursor.execute(_LATENCIES, (release_id, after_row, last))
         latency = np.fromiter((ms for (ms,) in cursor), np.float64, row.size)
     return _Sent(last, viewers, row, served, packed, latency)
+
+
+def _numbered(sent: _Sent, number: Numbering) -> Numbers:
+    viewers = sent.viewers.split("\n")
+    if len(viewers) != sent.row.size:
+        rows = f"exposures {sent.row[0]} to {sent.last_row}"
+        raise InvalidInputError(f"{rows}: a viewer's id holds a line break, which none that is served has")
+    return _numbers(sent.row, number(viewers), sent.served_ms, sent.packed, sent.latency_ms)
 
 
 def _numbers(row: Ints, viewer: Ints, served_ms: Ints, packed: Ints, latency_ms: Floats) -> Numbers:

@@ -343,6 +343,16 @@ def test_exposures_as_numbers_come_in_portions_of_their_release_alone(database: 
         assert latencies.tolist() == [n / 8 for n in wanted]
 
 
+def test_a_viewer_whom_nobody_can_have_served_is_refused(database: Database) -> None:
+    with database.begin() as connection:
+        store_exposures(connection, [shown(1, user_id="u1"), shown(2, user_id="u2\nu3")])
+    with (
+        database.read() as connection,
+        pytest.raises(InvalidInputError, match="exposures 1 to 2: a viewer's id"),
+    ):
+        numbers_of_release([connection], by_digits, "r1")
+
+
 def test_the_positions_of_stored_exposures_are_known(database: Database) -> None:
     with database.begin() as connection:
         store_exposures(connection, [shown(3), shown(5)])
