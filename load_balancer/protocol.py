@@ -168,7 +168,8 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn is not typed
     def _send_error_response(
         self, status: int, message: str, extra_headers: Iterable[tuple[str, str]] = ()
     ) -> None:
-        body = problem(status, message)
+        # gunicorn's reason for a method or a name that it refuses is just that, which may be empty.
+        body = problem(status, message or "this is no request that HTTP/1.1 knows (RFC 9112)")
         extra = "".join(f"{name}: {value}\r\n" for name, value in extra_headers)
         head = (
             f"HTTP/1.1 {status} {self._get_reason_phrase(status)}\r\nContent-Type: {PROBLEM_JSON}\r\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import socket
 from collections.abc import Iterator
@@ -79,6 +80,17 @@ def test_the_same_requests_without_a_fault_are_taken(balancer: Running) -> None:
     assert raw(balancer, get()) == 200
     assert raw(balancer, post(LENGTH)) == 202
     assert raw(balancer, post(CHUNKED, body=CHUNKS)) == 202
+
+
+@pytest.mark.parametrize(
+    "head", [b"nonsense", b" / HTTP/1.1\r\nHost: a", b"GET / HTTP/1.1\r\nHost: a\r\n: nothing"]
+)
+def test_what_cannot_be_read_is_answered_with_a_reason(balancer: Running, head: bytes) -> None:
+    with connection(balancer) as opened:
+        opened.sendall(head + b"\r\n\r\n")
+        answer = opened.makefile("rb").read()  # and the connection is closed
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["detail"]
 
 
 @pytest.mark.parametrize(
