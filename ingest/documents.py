@@ -33,7 +33,7 @@ FINISHED_PERCENTAGE: Final = 90
 UNFINISHED_VIDEOS: Final = 50
 PROGRESS_BY: Final = frozenset({"progress", "complete"})
 
-Entry = list[Any]  # [video_id, occurred_ms, value or None], as it stands in the document
+Entry = list[Any]  # [video_id, occurred_ms, rating or None, share or None], as it stands in the document
 # The id breaks ties, so that the order does not depend on how the rows came in batches.
 _age = itemgetter(1, 0)
 
@@ -168,22 +168,24 @@ def _left_off(unfinished: list[Entry], event: Interaction) -> list[Entry]:
 
 
 def _watch(watched: list[Entry], known: Entry | None, event: Interaction) -> None:
-    """One entry a video, the oldest first: the newest time, and the newest value there is."""
-    newer: Entry = [event.video_id, event.occurred_ms, _value(event.details)]
+    """One entry a video, the oldest first: the newest time, and the newest rating and share there are."""
+    newer: Entry = [event.video_id, event.occurred_ms, *_values(event.details)]
     if known is not None:
         watched.remove(known)
-        older = known
+        # Versions before this one kept one value, which may have been either.
+        older = known if len(known) == len(newer) else [*known[:2], None, None]
         if newer[1] < older[1]:
             newer, older = older, newer
-        if newer[2] is None:
-            newer = [newer[0], newer[1], older[2]]
+        newer = [
+            *newer[:2],
+            *(old if new is None else new for new, old in zip(newer[2:], older[2:], strict=True)),
+        ]
     insort(watched, newer, key=_age)
     if len(watched) > PROFILE_VIDEOS:
         del watched[0]
 
 
-def _value(details: Mapping[str, Any]) -> float | None:
-    """How much the viewer liked or saw: the rating, else the share watched (0 to 1), else nothing."""
-    if "rating" in details:
-        return float(details["rating"])
-    return details["watch_percentage"] / 100 if "watch_percentage" in details else None
+def _values(details: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """How much the viewer liked it and how much of it the viewer saw: the rating, and the share watched (0 to 1)."""
+    rating, percentage = details.get("rating"), details.get("watch_percentage")
+    return None if rating is None else float(rating), None if percentage is None else percentage / 100

@@ -66,8 +66,8 @@ def _none_earlier() -> Earlier:
 class Dataset:
     """Interactions as columns of rows, oldest first, each viewer and video together at most once.
 
-    `viewers[viewer[i]]` watched `videos.ids[video[i]]` at `at_ms[i]`; `value[i]` is a rating or the watched
-    share, NaN where there is none. `warnings` says in words what the source lacked. `earlier` are those that a
+    `viewers[viewer[i]]` watched `videos.ids[video[i]]` at `at_ms[i]`; `value[i]` is a rating, or with `shares`
+    the watched share, NaN where there is none. `warnings` says in words what the source lacked. `earlier` are those that a
     newer one of the same viewer and video stands for.
     """
 
@@ -79,6 +79,7 @@ class Dataset:
     value: F32
     warnings: tuple[str, ...] = ()
     earlier: Earlier = field(default_factory=_none_earlier)
+    shares: bool = False
 
     def __len__(self) -> int:
         return len(self.viewer)

@@ -45,7 +45,9 @@ def train_signals(dataset: Dataset, settings: SignalSettings, as_of_ms: int) -> 
 def _how(dataset: Dataset, settings: SignalSettings) -> SignalsFile:
     how = settings.als_recent
     mean, spread = rating_scale(dataset)
-    return SignalsFile(FoldIn(how.alpha, how.regularization, how.half_life_days), mean, spread)
+    return SignalsFile(
+        FoldIn(how.alpha, how.regularization, how.half_life_days), mean, spread, dataset.shares
+    )
 
 
 def covisitation_rows(dataset: Dataset, settings: CovisitationSettings, as_of_ms: int) -> SparseRows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -40,13 +41,14 @@ def from_rows(videos: Sequence[Video], columns: TrainingColumns) -> Dataset:
     rated = np.array([kind in _RATINGS for kind in columns.event_type], np.bool_)
     value = np.where(rated | ~rated.any(), columns.value, np.nan)
     kept = used.tolist()
-    return make_dataset(
+    dataset = make_dataset(
         _columns(videos),
         [user_id for user_id, keep in zip(columns.user_ids, kept, strict=True) if keep],
         [video_id for video_id, keep in zip(columns.video_ids, kept, strict=True) if keep],
         columns.occurred_ms[used],
         value[used].astype(np.float32),
     )
+    return replace(dataset, shares=not rated.any())
 
 
 def _columns(videos: Sequence[Video]) -> Videos:

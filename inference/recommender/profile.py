@@ -18,8 +18,8 @@ from inference.recommender.bundle import ModelBundle
 class Profile:
     """One entry a video, oldest first. `viewer_row` is the bundle's row of this viewer, or -1.
 
-    `fresh` says that there are entries the bundle did not know. `values` are ratings or watched shares,
-    NaN where there is none.
+    `fresh` says that there are entries the bundle did not know. `values` are ratings, or watched shares if the
+    bundle learnt from those; NaN where there is none.
     """
 
     rows: I32
@@ -35,7 +35,8 @@ def profile_of(model: ModelBundle, user_id: str, document: Mapping[str, Any] | N
     Args:
         model: the bundle.
         user_id: the viewer; unknown ones have an empty history.
-        document: `{"watched": [[video_id, occurred_ms, value or None], ...]}`; unknown videos are left out.
+        document: `{"watched": [[video_id, occurred_ms, rating or None, share or None], ...]}`; unknown videos are
+            left out, and values of entries that hold a single one: versions before this mixed the two.
     """
     viewer_row = model.histories.viewer_row.get(user_id, -1)
     known = _bundled(model, viewer_row)
@@ -69,10 +70,16 @@ def _bundled(model: ModelBundle, viewer_row: int) -> tuple[I32, I64, F32]:
 
 def _live(model: ModelBundle, watched: list[list[Any]]) -> tuple[I32, I64, F32]:
     row_of = model.catalogue.row_of
+    shares = model.signals is not None and model.signals.how.shares
     known = [
-        (row, at, math.nan if value is None else value)
-        for video_id, at, value in watched
+        (row, at, math.nan if (value := _told(values, shares)) is None else value)
+        for video_id, at, *values in watched
         if (row := row_of.get(video_id)) is not None
     ]
     rows, at_ms, values = zip(*known, strict=True) if known else ((), (), ())
     return np.array(rows, np.int32), np.array(at_ms, np.int64), np.array(values, np.float32)
+
+
+def _told(values: list[float | None], shares: bool) -> float | None:
+    """The rating, or the share; as training does, one scale is never mixed with the other."""
+    return values[shares] if len(values) == 2 else None

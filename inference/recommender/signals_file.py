@@ -14,15 +14,17 @@ from inference.recommender.blend import FoldIn
 FILE: Final = "signals.json"
 
 
-class SignalsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SignalsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The content of `signals.json`.
 
-    A rating counts as its distance from `rating_mean` in units of `rating_spread` (0: ratings tell nothing).
+    A rating counts as its distance from `rating_mean` in units of `rating_spread` (0: ratings tell nothing). With
+    `shares` they are watched shares instead.
     """
 
     als_recent: FoldIn
     rating_mean: float = 0.0
     rating_spread: float = 0.0
+    shares: bool = False
 
 
 def read_signals_file(folder: Path) -> SignalsFile:

@@ -82,21 +82,27 @@ def test_rows_that_are_applied_write_nothing_again(rows: list[LoggedInteraction]
 @given(logs())
 def test_a_profile_holds_each_watched_video_once_oldest_first(rows: list[LoggedInteraction]) -> None:
     for document in profiles_after({}, rows).values():
-        times = [at for _, at, _ in document["watched"]]
-        videos = [video for video, _, _ in document["watched"]]
+        times = [at for _, at, *_ in document["watched"]]
+        videos = [video for video, *_ in document["watched"]]
         assert times == sorted(times)
         assert len(set(videos)) == len(videos) > 0
 
 
-def test_the_newest_value_counts_and_an_event_without_one_keeps_the_last() -> None:
+def test_the_newest_rating_and_share_count_and_an_event_without_one_keeps_the_last() -> None:
     rows = [
         logged(0, event(1, user_id="a", video_id="v", details={"rating": 5}, occurred_ms=10)),
         logged(1, event(2, user_id="a", video_id="v", event_type="view", details={}, occurred_ms=30)),
         logged(2, event(3, user_id="a", video_id="v", details={"watch_percentage": 40}, occurred_ms=20)),
     ]
     assert profiles_after({}, rows) == {
-        "a": {"watched": [["v", 30, 5.0]], "offsets": {"user_interactions:0": 2}}
+        "a": {"watched": [["v", 30, 5.0, 0.4]], "offsets": {"user_interactions:0": 2}}
     }
+
+
+def test_a_value_of_which_nobody_knows_what_it_was_is_dropped() -> None:
+    before = {"a": {"watched": [["v", 10, 4.0], ["w", 11, 0.5]], "offsets": {}}}
+    rows = [logged(0, event(1, user_id="a", video_id="v", details={"watch_percentage": 40}, occurred_ms=20))]
+    assert profiles_after(before, rows)["a"]["watched"] == [["w", 11, 0.5], ["v", 20, None, 0.4]]
 
 
 def test_a_profile_keeps_the_latest_2000_videos() -> None:

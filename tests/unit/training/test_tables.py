@@ -38,5 +38,7 @@ def test_ratings_and_watched_shares_are_not_mixed() -> None:
     both = from_rows(VIDEOS, columns(("a", "m0", 1, "rating", 2.0), ("b", "m0", 2, "complete", 1.0)))
     assert both.value[0] == 2
     assert np.isnan(both.value[1])
+    assert not both.shares
     shares = from_rows(VIDEOS, columns(("a", "m0", 1, "progress", 0.3), ("b", "m0", 2, "complete", 1.0)))
     np.testing.assert_allclose(shares.value, [0.3, 1.0], rtol=1e-6)
+    assert shares.shares
