@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
-from sqlalchemy import Connection
 
 from core.clock import DAY
 from core.errors import InvalidInputError
@@ -28,10 +24,7 @@ from storage.releases import known_at_looks
 SUCCESS_EVENTS = ("complete", "progress")
 # What viewers did before the release, to take their habits out of the comparison (CUPED).
 HISTORY_MS = DAY
-MANY = 2_000  # of fewer, one connection has them sooner
 _UNKNOWN = (-1, "[]")  # the row and the list of a request id that no row has
-
-_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +78,10 @@ class Rows(Kept, Protocol):
 
 
 class DatabaseRows:
-    """`Rows` in the main store: an exposure's key is the number of its row.
-
-    What is much is asked for on two connections at once: a look by itself waits for the answers, and PostgreSQL
-    works them out on two cores then. SQLite works in this process, where two would wait for each other.
-    """
+    """`Rows` in the main store: an exposure's key is the number of its row."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._connections = 2 if database.dialect == "postgresql" else 1
 
     def known(self, release_id: str) -> list[tuple[int, Known]]:
         with self._database.read() as connection:
@@ -104,8 +92,7 @@ class DatabaseRows:
     def exposures(
         self, release_id: str, after_row: int, up_to_row: int | None, roster: Roster
     ) -> tuple[RequestRows, int]:
-        with ExitStack() as stack:
-            connections = [stack.enter_context(self._database.read()) for _ in range(self._connections)]
+        with self._database.read_together() as connections:
             rows = _joined(numbers_of_release(connections, roster.enrol, release_id, after_row, up_to_row))
         return rows, int(rows.key[-1]) if rows.size else after_row
 
@@ -126,30 +113,15 @@ class DatabaseRows:
         return read, last_row
 
     def shown(self, keys: Keys) -> Lists:
-        return self._of_each(items_of, keys.tolist())
+        return self._database.read_each(items_of, keys.tolist())
 
     def request_ids(self, keys: Keys) -> Sequence[str]:
-        return self._of_each(request_ids_of, keys.tolist())
+        return self._database.read_each(request_ids_of, keys.tolist())
 
     def named(self, request_ids: Objects) -> tuple[Keys, Lists | None]:
-        known = self._of_each(_rows_and_items, request_ids.tolist())
+        found = self._database.read_each(rows_and_items_of, request_ids.tolist())
+        known = [one or _UNKNOWN for one in found]
         return np.array([row for row, _ in known], np.int64), [items for _, items in known]
-
-    def _of_each(
-        self, read: Callable[[Connection, Sequence[Any]], list[_Found]], wanted: list[Any]
-    ) -> list[_Found]:
-        """What is stored of each of the wanted."""
-
-        def found(part: list[Any]) -> list[_Found]:
-            with self._database.read() as connection:
-                return read(connection, part)
-
-        if len(wanted) < MANY or self._connections == 1:
-            return found(wanted)
-        each = -(-len(wanted) // self._connections)
-        parts = (wanted[first : first + each] for first in range(0, len(wanted), each))
-        with ThreadPoolExecutor(self._connections) as pool:
-            return list(chain.from_iterable(pool.map(found, parts)))
 
     def history(self, plan: ReleasePlan, started_ms: int) -> History:
         first_ms = started_ms - HISTORY_MS
@@ -162,11 +134,6 @@ class DatabaseRows:
         """What was served between two times, both included, of whatever release."""
         with self._database.read() as connection:
             return _joined(list(numbers_between(connection, roster.enrol, first_ms, last_ms)))
-
-
-def _rows_and_items(connection: Connection, request_ids: Sequence[str]) -> list[tuple[int, str]]:
-    found = rows_and_items_of(connection, request_ids)
-    return [found.get(request_id, _UNKNOWN) for request_id in request_ids]
 
 
 def _joined(held: Sequence[Numbers]) -> RequestRows:

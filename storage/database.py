@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -23,8 +25,12 @@ from storage.tables import SCHEMAS
 
 BUSY_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5
+MANY = 2_000  # of fewer, one connection has them sooner
 _WRITES = "understudy_writes"
 _DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg2"}
+
+Wanted = TypeVar("Wanted")
+Found = TypeVar("Found")
 
 
 class Database:
@@ -62,6 +68,29 @@ class Database:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def read_together(self) -> Iterator[list[Connection]]:
+        """As many transactions as `read` gives, each of its own snapshot, as are quicker at once than one alone.
+
+        PostgreSQL works out two answers on two cores. SQLite works in this process, where two would wait for each
+        other.
+        """
+        with ExitStack() as stack:
+            several = 2 if self.dialect == "postgresql" else 1
+            yield [stack.enter_context(self.read()) for _ in range(several)]
+
+    def read_each(
+        self, read: Callable[[Connection, Sequence[Wanted]], list[Found]], wanted: Sequence[Wanted]
+    ) -> list[Found]:
+        """What `read` finds of each of the wanted, in their order; of many, on several connections at once."""
+        if len(wanted) < MANY:
+            with self.read() as connection:
+                return read(connection, wanted)
+        with self.read_together() as connections, ThreadPoolExecutor(len(connections)) as pool:
+            each = -(-len(wanted) // len(connections))
+            parts = [wanted[first : first + each] for first in range(0, len(wanted), each)]
+            return list(chain.from_iterable(pool.map(read, connections, parts)))
 
     def ping(self) -> None:
         """Ask the server for nothing.

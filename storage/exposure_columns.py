@@ -77,10 +77,11 @@ def request_ids_of(connection: Connection, rows: Sequence[int]) -> list[str]:
     return [texts[row] for row in rows]
 
 
-def rows_and_items_of(connection: Connection, request_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
-    """The row of each request id that is known, and the JSON text of what it showed."""
-    found = _found(connection, '"request_id", "row_id", "items"', request_ids)
-    return {request_id: (row, items) for request_id, row, items in found}
+def rows_and_items_of(connection: Connection, request_ids: Sequence[str]) -> list[tuple[int, str] | None]:
+    """The row of each request id and the JSON text of what it showed, None for one that is unknown."""
+    stored = _found(connection, '"request_id", "row_id", "items"', request_ids)
+    known = {request_id: (row, items) for request_id, row, items in stored}
+    return [known.get(request_id) for request_id in request_ids]
 
 
 def _found(connection: Connection, columns: str, wanted: Sequence[Any]) -> Iterator[tuple[Any, ...]]:

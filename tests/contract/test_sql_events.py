@@ -18,7 +18,7 @@ from sqlalchemy import text
 from core.errors import ConflictError, InvalidInputError
 from core.events import Interaction
 from core.exposures import Exposure
-from storage.database import Database, open_database
+from storage.database import MANY, Database, open_database
 from storage.dead_letters import (
     DeadLetter,
     count_dead_letters,
@@ -303,9 +303,10 @@ def test_exposures_as_numbers_are_those_by_row(database: Database, digits: int) 
     wanted = [one.exposure for one in by_row]
     assert read.row.tolist() == [one.row for one in by_row]
     assert ids[::-1] == [one.request_id for one in wanted]
-    assert {(name, row, *json.loads(items)) for name, (row, items) in found.items()} == {
-        (one.exposure.request_id, one.row, *one.exposure.items) for one in by_row
-    }
+    assert found.pop() is None
+    assert [(row, json.loads(items)) for row, items in filter(None, found)] == [
+        (one.row, list(one.exposure.items)) for one in reversed(by_row)
+    ]
     assert read.viewer.tolist() == by_digits([one.user_id for one in wanted]).tolist()
     assert read.served_ms.tolist() == [one.served_ms for one in wanted]
     assert read.stage.tolist() == [one.stage for one in wanted]
@@ -341,6 +342,14 @@ def test_exposures_as_numbers_come_in_portions_of_their_release_alone(database: 
         latencies = np.concatenate([portion.latency_ms for portion in portions])
         assert viewers.tolist() == wanted
         assert latencies.tolist() == [n / 8 for n in wanted]
+
+
+def test_many_are_read_at_once_and_come_in_order(database: Database) -> None:
+    with database.begin() as connection:
+        store_exposures(connection, [shown(n, request_id=f"q{n}") for n in range(1, 2 * MANY)])
+    wanted = [f"q{n}" for n in range(2 * MANY)][::-1]
+    found = database.read_each(rows_and_items_of, wanted)
+    assert [one and one[0] for one in found] == [*range(2 * MANY - 1, 0, -1), None]
 
 
 def test_a_viewer_whom_nobody_can_have_served_is_refused(database: Database) -> None:
