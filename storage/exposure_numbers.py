@@ -50,7 +50,6 @@ class Numbers:
 class _Sent:
     """Some exposures as the database laid them end to end."""
 
-    last_row: int
     viewers: str  # one a line: ids hold no line breaks (core.ids)
     row: Ints
     served_ms: Ints
@@ -71,7 +70,7 @@ _PACKED: Final = (
 _BY_ROW: Final = f'"row_id", "user_id", "served_ms", {_PACKED}, "latency_ms"'
 
 _FROM_POSTGRESQL: Final = (
-    'SELECT max("row_id"), string_agg("user_id", chr(10)), string_agg(int8send("row_id")'  # noqa: S608 - our own words
+    'SELECT string_agg("user_id", chr(10)), string_agg(int8send("row_id")'  # noqa: S608 - our own words
     f' || int8send("served_ms") || int8send({_PACKED}) || float8send("latency_ms"), \'\')'
     ' FROM (SELECT * FROM "output"."exposures"'
     f" WHERE {OF_RELEASE.format(*['%s'] * 3)} LIMIT {AGGREGATED}) AS portion"
@@ -87,7 +86,7 @@ _LAST_OF_PORTION: Final = (
     f' ORDER BY "row_id" LIMIT 1 OFFSET {AGGREGATED - 1}'
 )
 _FROM_SQLITE: Final = (
-    'SELECT max("row_id"), group_concat("user_id", char(10)), group_concat("row_id"), group_concat("served_ms"),'  # noqa: S608
+    'SELECT group_concat("user_id", char(10)), group_concat("row_id"), group_concat("served_ms"),'  # noqa: S608
     f' group_concat({_PACKED}), group_concat({_MICROSECONDS}), min({_MICROSECONDS} / 1000.0 = "latency_ms")'
     ' FROM "exposures" INDEXED BY "ix_exposures_release_id_row_id"'
     f" WHERE {_OF_RELEASE} ifnull(({_LAST_OF_PORTION}), ?3)"
@@ -154,7 +153,7 @@ def _ends(
 
 def _each(fetch: Callable[[int], _Sent | None], after_row: int) -> Iterator[_Sent]:
     while (sent := fetch(after_row)) is not None:
-        after_row = sent.last_row
+        after_row = int(sent.row[-1])
         yield sent
 
 
@@ -172,7 +171,7 @@ def _ahead(portions_sent: Iterator[_Sent]) -> Generator[_Sent, None, None]:
 
 
 def _from_postgresql(cursor: Any, release_id: str, last_row: int, after_row: int) -> _Sent | None:
-    """Three fields of one row, in the binary form of COPY: as a result the numbers would come in hexadecimal digits.
+    """Two fields of one row, in the binary form of COPY: as a result the numbers would come in hexadecimal digits.
 
     Of a field the length comes first, in four bytes, -1 for NULL. The last holds four numbers a row, big-endian, the
     last of them a float.
@@ -181,36 +180,36 @@ def _from_postgresql(cursor: Any, release_id: str, last_row: int, after_row: int
     query = cursor.mogrify(_FROM_POSTGRESQL, (release_id, after_row, last_row)).decode()
     cursor.copy_expert(f"COPY ({query}) TO STDOUT (FORMAT binary)", copied)
     sent, begin, fields = copied.getbuffer(), _COPY_HEADER, []
-    for _ in range(3):
+    for _ in range(2):
         (length,) = _LENGTH.unpack_from(sent, begin)
         if length < 0:
             return None
         begin += _LENGTH.size + length
         fields.append(sent[begin - length : begin])
-    values = np.frombuffer(fields[2], ">i8").reshape(-1, 4)
+    values = np.frombuffer(fields[1], ">i8").reshape(-1, 4)
     row, served, packed = values[:, :3].astype(np.int64).T
     latency = np.ascontiguousarray(values[:, 3]).view(">f8").astype(np.float64)
-    return _Sent(int.from_bytes(fields[0]), str(fields[1], "utf-8"), row, served, packed, latency)
+    return _Sent(str(fields[0], "utf-8"), row, served, packed, latency)
 
 
 def _from_sqlite(cursor: Any, release_id: str, last_row: int, after_row: int) -> _Sent | None:
     """A text of digits for each column."""
     cursor.execute(_FROM_SQLITE, (release_id, after_row, last_row))
-    last, viewers, *texts, exact = cursor.fetchone()
-    if last is None:
+    viewers, *texts, exact = cursor.fetchone()
+    if viewers is None:
         return None
     row, served, packed, microseconds = (np.fromstring(text, np.int64, sep=",") for text in texts)
     latency = microseconds / 1000
     if not exact:
-        cursor.execute(_LATENCIES, (release_id, after_row, last))
+        cursor.execute(_LATENCIES, (release_id, after_row, int(row[-1])))
         latency = np.fromiter((ms for (ms,) in cursor), np.float64, row.size)
-    return _Sent(last, viewers, row, served, packed, latency)
+    return _Sent(viewers, row, served, packed, latency)
 
 
 def _numbered(sent: _Sent, number: Numbering) -> Numbers:
     viewers = sent.viewers.split("\n")
     if len(viewers) != sent.row.size:
-        rows = f"exposures {sent.row[0]} to {sent.last_row}"
+        rows = f"exposures {sent.row[0]} to {sent.row[-1]}"
         raise InvalidInputError(f"{rows}: a viewer's id holds a line break, which none that is served has")
     return _numbers(sent.row, number(viewers), sent.served_ms, sent.packed, sent.latency_ms)
 
