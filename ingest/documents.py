@@ -172,8 +172,7 @@ def _watch(watched: list[Entry], known: Entry | None, event: Interaction) -> Non
     newer: Entry = [event.video_id, event.occurred_ms, *_values(event.details)]
     if known is not None:
         watched.remove(known)
-        # Versions before this one kept one value, which may have been either.
-        older = known if len(known) == len(newer) else [*known[:2], None, None]
+        older = known if len(known) == len(newer) else _of_either(*known)
         if newer[1] < older[1]:
             newer, older = older, newer
         newer = [
@@ -183,6 +182,11 @@ def _watch(watched: list[Entry], known: Entry | None, event: Interaction) -> Non
     insort(watched, newer, key=_age)
     if len(watched) > PROFILE_VIDEOS:
         del watched[0]
+
+
+def _of_either(video_id: str, occurred_ms: int, value: float | None) -> Entry:
+    """An entry of the versions that kept one value: a rating or a share, and above 1 a rating for sure."""
+    return [video_id, occurred_ms, value if value is not None and value > 1 else None, None]
 
 
 def _values(details: Mapping[str, Any]) -> tuple[float | None, float | None]:

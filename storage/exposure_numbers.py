@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -119,7 +119,7 @@ def numbers_of_release(
             portions_sent = _each(
                 partial(fetch, stack.enter_context(closing(driver.cursor())), release_id, last), after
             )
-            sent_by.append(stack.enter_context(closing(_ahead(portions_sent))))
+            sent_by.append(stack.enter_context(_ahead(portions_sent)))
         for together in zip_longest(*sent_by):
             for portions_read, sent in zip(read, together, strict=True):
                 if sent is not None:
@@ -157,7 +157,8 @@ def _each(fetch: Callable[[int], _Sent | None], after_row: int) -> Iterator[_Sen
         yield sent
 
 
-def _ahead(portions_sent: Iterator[_Sent]) -> Generator[_Sent, None, None]:
+@contextmanager
+def _ahead(portions_sent: Iterator[_Sent]) -> Generator[Iterator[_Sent], None, None]:
     """Fetches while those before are worked on: databases need no interpreter.
 
     Two ahead, so that the thread goes from one to the next by itself: woken for it, it would find the
@@ -165,9 +166,13 @@ def _ahead(portions_sent: Iterator[_Sent]) -> Generator[_Sent, None, None]:
     """
     with ThreadPoolExecutor(1) as thread:
         coming = deque(thread.submit(next, portions_sent, None) for _ in range(2))
-        while (sent := coming.popleft().result()) is not None:
-            coming.append(thread.submit(next, portions_sent, None))
-            yield sent
+
+        def arriving() -> Iterator[_Sent]:
+            while (sent := coming.popleft().result()) is not None:
+                coming.append(thread.submit(next, portions_sent, None))
+                yield sent
+
+        yield arriving()
 
 
 def _from_postgresql(cursor: Any, release_id: str, last_row: int, after_row: int) -> _Sent | None:

@@ -67,8 +67,8 @@ class Dataset:
     """Interactions as columns of rows, oldest first, each viewer and video together at most once.
 
     `viewers[viewer[i]]` watched `videos.ids[video[i]]` at `at_ms[i]`; `value[i]` is a rating, or with `shares`
-    the watched share, NaN where there is none. `warnings` says in words what the source lacked. `earlier` are those that a
-    newer one of the same viewer and video stands for.
+    the watched share, NaN where there is none. `warnings` says in words what the source lacked. `earlier` are
+    those that a newer one of the same viewer and video stands for.
     """
 
     viewers: tuple[str, ...]

@@ -38,7 +38,7 @@ def from_rows(videos: Sequence[Video], columns: TrainingColumns) -> Dataset:
     Where there are ratings, watched shares are left out of the values: the two have different scales.
     """
     used = np.array([kind in LEARNT_FROM for kind in columns.event_type], np.bool_)
-    rated = np.array([kind in _RATINGS for kind in columns.event_type], np.bool_)
+    rated = np.array([kind in _RATINGS for kind in columns.event_type], np.bool_) & ~np.isnan(columns.value)
     value = np.where(rated | ~rated.any(), columns.value, np.nan)
     kept = used.tolist()
     dataset = make_dataset(
@@ -48,7 +48,7 @@ def from_rows(videos: Sequence[Video], columns: TrainingColumns) -> Dataset:
         columns.occurred_ms[used],
         value[used].astype(np.float32),
     )
-    return replace(dataset, shares=not rated.any())
+    return replace(dataset, shares=not rated.any() and bool(np.isfinite(dataset.value).any()))
 
 
 def _columns(videos: Sequence[Video]) -> Videos:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +35,7 @@ def profile_of(model: ModelBundle, user_id: str, document: Mapping[str, Any] | N
         model: the bundle.
         user_id: the viewer; unknown ones have an empty history.
         document: `{"watched": [[video_id, occurred_ms, rating or None, share or None], ...]}`; unknown videos are
-            left out, and values of entries that hold a single one: versions before this mixed the two.
+            left out. Versions before this kept a single value, which is a rating for sure where it is above 1.
     """
     viewer_row = model.histories.viewer_row.get(user_id, -1)
     known = _bundled(model, viewer_row)
@@ -70,16 +69,16 @@ def _bundled(model: ModelBundle, viewer_row: int) -> tuple[I32, I64, F32]:
 
 def _live(model: ModelBundle, watched: list[list[Any]]) -> tuple[I32, I64, F32]:
     row_of = model.catalogue.row_of
-    shares = model.signals is not None and model.signals.how.shares
-    known = [
-        (row, at, math.nan if (value := _told(values, shares)) is None else value)
-        for video_id, at, *values in watched
-        if (row := row_of.get(video_id)) is not None
-    ]
+    told = _share if model.signals is not None and model.signals.how.shares else _rating
+    known = [(row, entry[1], told(entry)) for entry in watched if (row := row_of.get(entry[0])) is not None]
     rows, at_ms, values = zip(*known, strict=True) if known else ((), (), ())
     return np.array(rows, np.int32), np.array(at_ms, np.int64), np.array(values, np.float32)
 
 
-def _told(values: list[float | None], shares: bool) -> float | None:
-    """The rating, or the share; as training does, one scale is never mixed with the other."""
-    return values[shares] if len(values) == 2 else None
+def _rating(entry: list[Any]) -> float | None:
+    value: float | None = entry[2]
+    return value if len(entry) == 4 or (value is not None and value > 1) else None
+
+
+def _share(entry: list[Any]) -> float | None:
+    return entry[3] if len(entry) == 4 else None

@@ -15,7 +15,7 @@ FILE: Final = "signals.json"
 
 
 class SignalsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The content of `signals.json`.
+    """The content of `signals.json`; without what it need not say, so that earlier versions read it too.
 
     A rating counts as its distance from `rating_mean` in units of `rating_spread` (0: ratings tell nothing). With
     `shares` they are watched shares instead.

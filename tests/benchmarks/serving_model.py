@@ -67,7 +67,9 @@ def profiles(dataset: Dataset) -> dict[str, Document]:
         for number in range(1, VIEWERS + 1)
     }
     return {
-        viewer: {"watched": [[f"v{row}", dataset.newest_ms - DAY + at, None] for at, row in enumerate(rows)]}
+        viewer: {
+            "watched": [[f"v{row}", dataset.newest_ms - DAY + at, None, None] for at, row in enumerate(rows)]
+        }
         for viewer, rows in drawn.items()
     }
 

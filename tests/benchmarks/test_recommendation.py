@@ -114,7 +114,7 @@ def timed(work: Callable[[], T]) -> tuple[T, float]:
 
 def _watched(model: ModelBundle, random: np.random.Generator) -> list[list[object]]:
     rows = random.choice(VIDEOS, WATCHED, replace=False, p=_popularity(model))
-    return [[f"v{row}", model.as_of_ms - DAY + place, None] for place, row in enumerate(rows.tolist())]
+    return [[f"v{row}", model.as_of_ms - DAY + place, None, None] for place, row in enumerate(rows.tolist())]
 
 
 def _ranker(model: ModelBundle) -> Ranker:

@@ -31,7 +31,7 @@ def source(request: pytest.FixtureRequest) -> str:
 
 
 def scores(model: ModelBundle, source: str, user_id: str, watched: tuple[str, ...] = ()) -> F32 | None:
-    document = {"watched": [[video, model.as_of_ms, None] for video in watched]} if watched else None
+    document = {"watched": [[video, model.as_of_ms, None, None] for video in watched]} if watched else None
     context = Context(profile_of(model, user_id, document), model.as_of_ms + DAY)
     found = SOURCES[source].scores(model, context)
     return None if found is None else found.of(np.arange(len(model.catalogue), dtype=np.int32))

@@ -17,7 +17,7 @@ from storage.serving_store_sqlite import SqliteServingStore
 from tests.support import free_port
 
 PROFILE = {
-    "watched": [["v.1", 1_700_000_000_000, 0.5], ["v$2", 1_700_000_000_001, None]],
+    "watched": [["v.1", 1_700_000_000_000, 4.0, 0.5], ["v$2", 1_700_000_000_001, None, None]],
     "offsets": {"user_interactions:0": 2**53 + 1, "topic.with.dots:1": 0},
     "counts": {"tt0.133:093": 3},
     "true": True,

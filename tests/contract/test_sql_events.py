@@ -334,6 +334,8 @@ def test_exposures_as_numbers_come_in_portions_of_their_release_alone(database: 
         read = numbers_of_release([connection], by_digits, "r1")
         halves = numbers_of_release([connection, other], by_digits, "r1")
         rest = numbers_of_release([connection, other], by_digits, "r1", int(read[0].row[-1]))
+        with pytest.raises(ZeroDivisionError):
+            numbers_of_release([connection, other], lambda _: np.array(1 // 0), "r1")
         assert request_ids_of(other, [2]) == ["q1"]  # the connections are free again
     of_release = [n for n in range(9 * AGGREGATED // 7) if n % 9]
     assert [portion.row.size for portion in read] == [AGGREGATED, len(of_release) - AGGREGATED]

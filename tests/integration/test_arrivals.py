@@ -60,7 +60,7 @@ def ask(
     diverse: bool = True,
     **asked: Any,
 ) -> Recommendation:
-    document = {"watched": [[video_id, model.as_of_ms, None] for video_id in watched]}
+    document = {"watched": [[video_id, model.as_of_ms, None, None] for video_id in watched]}
     request = Request(user_id, **{"count": 5, **asked})
     recommender = Recommender(model, diverse=diverse)
     return recommender.recommend(request, document, None, model.as_of_ms, arrived.current)

@@ -41,7 +41,7 @@ def shown(answer: Recommendation) -> list[str]:
 
 
 def watched(model: ModelBundle, *videos: str) -> dict[str, Any]:
-    return {"watched": [[video, model.as_of_ms + n, None] for n, video in enumerate(videos)]}
+    return {"watched": [[video, model.as_of_ms + n, None, None] for n, video in enumerate(videos)]}
 
 
 def test_there_is_a_ranker_and_it_finds_the_taste(model: ModelBundle) -> None:

@@ -118,7 +118,7 @@ def test_a_container_reads_and_shares_the_embedded_serving_store(
     shared = open_serving_store(PlatformSettings(home=home), clock)
     instance = start()
     before = {item["video_id"] for item in get(instance.url, "/recommend/new?count=5")["items"]}
-    watched = [[video, clock.now_ms() - 1_000, 1.0] for video in sorted(before)]
+    watched = [[video, clock.now_ms() - 1_000, None, 1.0] for video in sorted(before)]
     shared.put_many(USER_REALTIME_PROFILE, {"new": {"watched": watched, "offsets": {}}})
     after = get(instance.url, "/recommend/new?count=5")
     assert after["degraded"] is False

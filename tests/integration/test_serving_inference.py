@@ -128,7 +128,7 @@ def test_a_known_viewer_gets_videos_of_its_taste(service: Running) -> None:
 
 def test_what_is_watched_now_is_not_recommended_again(stage: Stage, service: Running) -> None:
     first = ids(recommend(service, "u02?count=2"))
-    watched = [[video, SystemClock().now_ms(), 1.0] for video in first]
+    watched = [[video, SystemClock().now_ms(), None, 1.0] for video in first]
     put(stage, USER_REALTIME_PROFILE, {"u02": {"watched": watched, "offsets": {}}})
     assert not set(first) & set(ids(recommend(service, "u02?count=20")))
 

@@ -41,7 +41,7 @@ def test_the_newest_time_of_a_video_counts(model: ModelBundle) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shares", "values"), [(False, [4.0, math.nan, math.nan]), (True, [0.5, 0.25, math.nan])]
+    ("shares", "values"), [(False, [4.0, math.nan, math.nan, 2.5]), (True, [0.5, 0.25, math.nan, math.nan])]
 )
 def test_ratings_and_watched_shares_are_not_mixed(
     model: ModelBundle, shares: bool, values: list[float]
@@ -51,6 +51,7 @@ def test_ratings_and_watched_shares_are_not_mixed(
         model, signals=train_signals(replace(checkerboard(), shares=shares), RANKED_SMALL.signals, START_MS)
     )
     watched = [["m00", START_MS, 4.0, 0.5], ["m01", START_MS + 1, None, 0.25], ["m02", START_MS + 2, 0.75]]
+    watched.append(["m03", START_MS + 3, 2.5])
     np.testing.assert_array_equal(profile_of(told, "nobody", {"watched": watched}).values, np.float32(values))
 
 

@@ -46,7 +46,7 @@ def watched_by(model: ModelBundle, user_id: str) -> set[str]:
 
 
 def profile(*watched: tuple[str, int]) -> dict[str, Any]:
-    return {"watched": [[video, at, None] for video, at in watched], "offsets": {}}
+    return {"watched": [[video, at, None, None] for video, at in watched], "offsets": {}}
 
 
 @pytest.mark.parametrize("recipe", [SMALL_BLEND, replace(CONTENT, neighbours=5)], ids=["blend", "content"])
@@ -162,7 +162,7 @@ def test_the_same_question_has_the_same_answer(model: ModelBundle) -> None:
 
 
 def test_values_that_are_missing_do_not_matter(model: ModelBundle) -> None:
-    with_none: dict[str, Any] = {"watched": [["m01", NOW, None]]}
-    with_value: dict[str, Any] = {"watched": [["m01", NOW, 0.9]]}
+    with_none: dict[str, Any] = {"watched": [["m01", NOW, None, None]]}
+    with_value: dict[str, Any] = {"watched": [["m01", NOW, 4.0, 0.9]]}
     assert ask(model, "new", with_none) == ask(model, "new", with_value)
     assert np.isfinite([item.score for item in ask(model, "new", with_none).items]).all()

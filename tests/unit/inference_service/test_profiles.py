@@ -33,7 +33,7 @@ class Store:
         assert self.gate.wait(10)
         if self.away:
             raise DependencyError("the store is away")
-        return {"watched": [["m1", 1, None]]} if key == "known" else None
+        return {"watched": [["m1", 1, None, None]]} if key == "known" else None
 
     def scan(
         self, collection: str, first_key: str = "", limit: int = 1_000, before: str = ""
@@ -69,7 +69,7 @@ def test_what_a_viewer_was_shown_is_gathered_from_every_partition(make: Callable
 @pytest.mark.parametrize("make", [reader, EmbeddedProfileReader])
 def test_known_and_unknown_viewers(make: Callable[[Store], Profiles]) -> None:
     profiles = make(Store())
-    assert profiles.read("known") == ProfileRead({"watched": [["m1", 1, None]]}, in_time=True)
+    assert profiles.read("known") == ProfileRead({"watched": [["m1", 1, None, None]]}, in_time=True)
     assert profiles.read("unknown") == ProfileRead(None, in_time=True)
 
 

@@ -99,10 +99,11 @@ def test_the_newest_rating_and_share_count_and_an_event_without_one_keeps_the_la
     }
 
 
-def test_a_value_of_which_nobody_knows_what_it_was_is_dropped() -> None:
+def test_a_single_value_of_earlier_versions_is_a_rating_above_1_and_else_dropped() -> None:
     before = {"a": {"watched": [["v", 10, 4.0], ["w", 11, 0.5]], "offsets": {}}}
     rows = [logged(0, event(1, user_id="a", video_id="v", details={"watch_percentage": 40}, occurred_ms=20))]
-    assert profiles_after(before, rows)["a"]["watched"] == [["w", 11, 0.5], ["v", 20, None, 0.4]]
+    rows += [logged(1, event(2, user_id="a", video_id="w", details={}, event_type="view", occurred_ms=30))]
+    assert profiles_after(before, rows)["a"]["watched"] == [["v", 20, 4.0, 0.4], ["w", 30, None, None]]
 
 
 def test_a_profile_keeps_the_latest_2000_videos() -> None:
