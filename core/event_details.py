@@ -15,7 +15,7 @@ BIGINT_MAX: Final = 2**63 - 1
 _Seconds = Annotated[int, Meta(ge=0, le=BIGINT_MAX)] | Annotated[float, Meta(ge=0, lt=float(2**63))]
 _Percentage = Annotated[int, Meta(ge=0, le=100)] | Annotated[float, Meta(ge=0, le=100)]
 _Rating = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)] | Annotated[float, Meta(ge=-1e6, le=1e6)]
-_Text = Annotated[str, Meta(max_length=MAX_TEXT, pattern=r"\A[^\0]*\Z")]
+_Text = Annotated[str, Meta(max_length=MAX_TEXT, pattern=r"\A[^\u0000]*\Z")]
 _Id = Annotated[str, Meta(pattern=rf"\A{ID_PATTERN}\Z")]
 
 # event type -> (its details, those that may be left out)

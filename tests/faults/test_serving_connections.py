@@ -32,20 +32,23 @@ def told(opened: socket.socket) -> tuple[bytes, dict[str, object]]:
     """Head and problem document of the answer after which the server closes."""
     with opened.makefile("rb") as stream:
         head, _, body = stream.read().partition(b"\r\n\r\n")
-    return head, json.loads(body)
+    return head, json.loads(body or b"{}")
 
 
 def test_one_connection_too_many_is_turned_away_and_the_others_are_served(stage: Stage) -> None:
     balancer = stage.balancer(UNDERSTUDY_BALANCER_CONNECTIONS="10", UNDERSTUDY_BALANCER_KEEPALIVE_S="75")
-    with ExitStack() as held:
-        # Those that asked whether it is ready may still hold some of the ten.
-        opened = [held.enter_context(connect(balancer)) for _ in range(11)]
-        head, problem = told(opened.pop())
-        assert head.startswith(b"HTTP/1.1 503 ")
-        assert b"Retry-After: 1\r\n" in head
-        assert problem["detail"] == "too many connections"
-        opened[0].sendall(b"GET /recommend/u1 HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert opened[0].recv(65536).startswith(b"HTTP/1.1 200 ")
+    head = b""
+    while not head:  # where the machine stood still for the five seconds of a head, the others had ended
+        with ExitStack() as held:
+            # Those that asked whether it is ready may still hold some of the ten.
+            opened = [held.enter_context(connect(balancer)) for _ in range(11)]
+            head, problem = told(opened.pop())
+            if head:
+                opened[0].sendall(b"GET /recommend/u1 HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert opened[0].recv(65536).startswith(b"HTTP/1.1 200 ")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After: 1\r\n" in head
+    assert problem["detail"] == "too many connections"
     wait_until(balancer.ready, 20, "room again")
 
 

@@ -1,6 +1,7 @@
 """The description says what the validating code says: the same names, and examples fare alike."""
 
 import json
+import re
 
 import jsonschema
 import pytest
@@ -12,7 +13,25 @@ from core.recommend_query import parse_recommend_query
 from load_balancer.openapi import document, event_schema
 
 NOW = 2_000_000_000_000
-EXAMPLES = ["", "m1", "x" * 65, "home", "twitter", 0, 1, -1, 4.5, 101, 1e30, True, None, [], {}, "a b"]
+EXAMPLES = [
+    "",
+    "m1",
+    "x" * 65,
+    "home",
+    "twitter",
+    0,
+    1,
+    -1,
+    4.5,
+    101,
+    1e30,
+    True,
+    None,
+    [],
+    {},
+    "a b",
+    "a\0b",
+]
 
 
 def parameters(path: str) -> set[str]:
@@ -62,3 +81,10 @@ def _taken(sent: dict[str, object]) -> bool:
     except InvalidEventError:
         return False
     return True
+
+
+def test_patterns_are_read_alike_everywhere() -> None:
+    # JSON schemas take the expressions of JavaScript; some validators know neither \A and \Z nor \0, which Python knows.
+    patterns = re.findall(r'"pattern": "(.*?)"', json.dumps(document("0")))
+    assert patterns
+    assert not [pattern for pattern in patterns if re.search(r"\\[AZ0]", pattern)]
