@@ -100,7 +100,9 @@ class DatabaseRows:
         self, first_ms: int, last_ms: int, up_to_row: int | None = None
     ) -> tuple[InteractionColumns, int]:
         with self._database.read() as connection:
-            columns = interactions_between(connection, first_ms, last_ms, SUCCESS_EVENTS, up_to_row)
+            columns = interactions_between(
+                connection, first_ms, last_ms, SUCCESS_EVENTS, up_to_row, in_order=False
+            )
             last_row = last_interaction(connection)
         read = InteractionColumns(
             user_id=columns.user_ids,

@@ -69,9 +69,10 @@ _PACKED: Final = (
 )
 _BY_ROW: Final = f'"row_id", "user_id", "served_ms", {_PACKED}, "latency_ms"'
 
+# A line segment is four floats, which a single call makes bytes of; whole numbers below 2^53 are exact as such.
 _FROM_POSTGRESQL: Final = (
-    'SELECT string_agg("user_id", chr(10)), string_agg(int8send("row_id")'  # noqa: S608 - our own words
-    f' || int8send("served_ms") || int8send({_PACKED}) || float8send("latency_ms"), \'\')'
+    'SELECT string_agg("user_id", chr(10)),'  # noqa: S608 - our own words
+    f' string_agg(lseg_send(lseg(point("row_id", "served_ms"), point({_PACKED}, "latency_ms"))), \'\')'
     ' FROM (SELECT * FROM "output"."exposures"'
     f" WHERE {OF_RELEASE.format(*['%s'] * 3)} LIMIT {AGGREGATED}) AS portion"
 )
@@ -178,8 +179,7 @@ def _ahead(portions_sent: Iterator[_Sent]) -> Generator[Iterator[_Sent], None, N
 def _from_postgresql(cursor: Any, release_id: str, last_row: int, after_row: int) -> _Sent | None:
     """Two fields of one row, in the binary form of COPY: as a result the numbers would come in hexadecimal digits.
 
-    Of a field the length comes first, in four bytes, -1 for NULL. The last holds four numbers a row, big-endian, the
-    last of them a float.
+    Of a field the length comes first, in four bytes, -1 for NULL. The last holds four big-endian floats a row.
     """
     copied = BytesIO()
     query = cursor.mogrify(_FROM_POSTGRESQL, (release_id, after_row, last_row)).decode()
@@ -191,10 +191,9 @@ def _from_postgresql(cursor: Any, release_id: str, last_row: int, after_row: int
             return None
         begin += _LENGTH.size + length
         fields.append(sent[begin - length : begin])
-    values = np.frombuffer(fields[1], ">i8").reshape(-1, 4)
-    row, served, packed = values[:, :3].astype(np.int64).T
-    latency = np.ascontiguousarray(values[:, 3]).view(">f8").astype(np.float64)
-    return _Sent(str(fields[0], "utf-8"), row, served, packed, latency)
+    numbers = np.frombuffer(fields[1], ">f8").reshape(-1, 4)
+    row, served, packed = numbers[:, :3].T.astype(np.int64)
+    return _Sent(str(fields[0], "utf-8"), row, served, packed, numbers[:, 3].astype(np.float64))
 
 
 def _from_sqlite(cursor: Any, release_id: str, last_row: int, after_row: int) -> _Sent | None:

@@ -58,7 +58,7 @@ class LoggedInteraction:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeColumns:
-    """What an online evaluation needs of interactions, column by column, ordered by receipt.
+    """What an online evaluation needs of interactions, column by column.
 
     `watch_percentage` is float64 with NaN where an event has none; `received_ms` is int64; `rows` are numbers
     of rows.
@@ -125,14 +125,16 @@ def interactions_between(
     last_received_ms: int,
     event_types: Collection[str] | None = None,
     up_to_row: int | None = None,
+    *,
+    in_order: bool = True,
 ) -> OutcomeColumns:
-    """What was received from `first_received_ms` to `last_received_ms`, both included."""
+    """What was received from `first_received_ms` to `last_received_ms`, both included; in any order a third sooner."""
     t = interactions.c
-    query = (
-        select(t.user_id, t.video_id, t.event_type, t.watch_percentage, t.request_id, t.received_ms, t.row_id)
-        .where(t.received_ms.between(first_received_ms, last_received_ms))
-        .order_by(t.received_ms, t.topic, t.partition, t.offset)
-    )
+    query = select(
+        t.user_id, t.video_id, t.event_type, t.watch_percentage, t.request_id, t.received_ms, t.row_id
+    ).where(t.received_ms.between(first_received_ms, last_received_ms))
+    if in_order:
+        query = query.order_by(t.received_ms, t.topic, t.partition, t.offset)
     if event_types is not None:
         query = query.where(t.event_type.in_(sorted(event_types)))
     if up_to_row is not None:
