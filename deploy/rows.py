@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,7 +25,7 @@ from storage.releases import known_at_looks
 SUCCESS_EVENTS = ("complete", "progress")
 # What viewers did before the release, to take their habits out of the comparison (CUPED).
 HISTORY_MS = DAY
-_UNKNOWN = (-1, "[]")  # the row and the list of a request id that no row has
+_NO_ROW = -1  # of a request id that none has
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +116,20 @@ class DatabaseRows:
         return read, last_row
 
     def shown(self, keys: Keys) -> Lists:
-        return self._database.read_each(items_of, keys.tolist())
+        return list(chain.from_iterable(self._database.read_in_parts(items_of, keys.tolist())))
 
     def request_ids(self, keys: Keys) -> Sequence[str]:
-        return self._database.read_each(request_ids_of, keys.tolist())
+        return list(chain.from_iterable(self._database.read_in_parts(request_ids_of, keys.tolist())))
 
     def named(self, request_ids: Objects) -> tuple[Keys, Lists | None]:
-        found = self._database.read_each(rows_and_items_of, request_ids.tolist())
-        known = [one or _UNKNOWN for one in found]
-        return np.array([row for row, _ in known], np.int64), [items for _, items in known]
+        wanted = request_ids.tolist()
+        rows: dict[str, int] = {}
+        lists: dict[str, str] = {}
+        for some_rows, some_lists in self._database.read_in_parts(rows_and_items_of, wanted):
+            rows |= some_rows
+            lists |= some_lists
+        known = np.array([rows.get(request_id, _NO_ROW) for request_id in wanted], np.int64)
+        return known, [lists.get(request_id, "[]") for request_id in wanted]
 
     def history(self, plan: ReleasePlan, started_ms: int) -> History:
         first_ms = started_ms - HISTORY_MS

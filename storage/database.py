@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -80,17 +79,17 @@ class Database:
             several = 2 if self.dialect == "postgresql" else 1
             yield [stack.enter_context(self.read()) for _ in range(several)]
 
-    def read_each(
-        self, read: Callable[[Connection, Sequence[Wanted]], list[Found]], wanted: Sequence[Wanted]
+    def read_in_parts(
+        self, read: Callable[[Connection, Sequence[Wanted]], Found], wanted: Sequence[Wanted]
     ) -> list[Found]:
-        """What `read` finds of each of the wanted, in their order; of many, on several connections at once."""
+        """What `read` finds of some of the wanted, and of those after them: many are asked for in parts, at once."""
         if len(wanted) < MANY:
             with self.read() as connection:
-                return read(connection, wanted)
+                return [read(connection, wanted)]
         with self.read_together() as connections, ThreadPoolExecutor(len(connections)) as pool:
             each = -(-len(wanted) // len(connections))
             parts = [wanted[first : first + each] for first in range(0, len(wanted), each)]
-            return list(chain.from_iterable(pool.map(read, connections, parts)))
+            return list(pool.map(read, connections, parts))
 
     def ping(self) -> None:
         """Ask the server for nothing.

@@ -77,11 +77,18 @@ def request_ids_of(connection: Connection, rows: Sequence[int]) -> list[str]:
     return [texts[row] for row in rows]
 
 
-def rows_and_items_of(connection: Connection, request_ids: Sequence[str]) -> list[tuple[int, str] | None]:
-    """The row of each request id and the JSON text of what it showed, None for one that is unknown."""
-    stored = _found(connection, '"request_id", "row_id", "items"', request_ids)
-    known = {request_id: (row, items) for request_id, row, items in stored}
-    return [known.get(request_id) for request_id in request_ids]
+def rows_and_items_of(
+    connection: Connection, request_ids: Sequence[str]
+) -> tuple[dict[str, int], dict[str, str]]:
+    """The row of each request id that is known, and the JSON text of what it showed.
+
+    Two dictionaries, since one of pairs would have the garbage collector look through everything, more than once.
+    """
+    rows: dict[str, int] = {}
+    texts: dict[str, str] = {}
+    for request_id, row, items in _found(connection, '"request_id", "row_id", "items"', request_ids):
+        rows[request_id], texts[request_id] = row, items
+    return rows, texts
 
 
 def _found(connection: Connection, columns: str, wanted: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
