@@ -11,7 +11,7 @@ from functools import partial
 from io import BytesIO
 from itertools import chain, pairwise, zip_longest
 from struct import Struct
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,15 +46,55 @@ class Numbers:
     latency_ms: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """Some exposures as the database laid them end to end."""
+_Columns = tuple[Ints, Ints, Ints, Floats]  # row, time, stage and flags, latency
+
+
+class _Sent(Protocol):
+    """Some exposures as the database laid them end to end; made arrays of where nobody waits for the next ones."""
 
     viewers: str  # one a line: ids hold no line breaks (core.ids)
-    row: Ints
-    served_ms: Ints
-    packed: Ints
-    latency_ms: Floats
+
+    @property
+    def last_row(self) -> int: ...
+
+    def columns(self) -> _Columns: ...
+
+
+@dataclass(slots=True)
+class _Floats:
+    """Four big-endian floats a row."""
+
+    viewers: str
+    sent: memoryview
+
+    @property
+    def last_row(self) -> int:
+        return int(self._values()[-1, 0])
+
+    def columns(self) -> _Columns:
+        values = self._values()
+        row, served, packed = values[:, :3].T.astype(np.int64)
+        return row, served, packed, values[:, 3].astype(np.float64)
+
+    def _values(self) -> Floats:
+        return np.frombuffer(self.sent, ">f8").reshape(-1, 4)
+
+
+@dataclass(slots=True)
+class _Digits:
+    """A text of digits for each column, the last of them microseconds; `latency` where those are not exact."""
+
+    viewers: str
+    texts: Sequence[str]
+    latency: Floats | None
+
+    @property
+    def last_row(self) -> int:
+        return int(self.texts[0].rpartition(",")[2])
+
+    def columns(self) -> _Columns:
+        row, served, packed, microseconds = (np.fromstring(text, np.int64, sep=",") for text in self.texts)
+        return row, served, packed, microseconds / 1000 if self.latency is None else self.latency
 
 
 FLAGS: Final = {"canary": 1, "forced": 2, "fell_back": 4, "error": 8, "timeout": 16, "short": 32}
@@ -154,7 +194,7 @@ def _ends(
 
 def _each(fetch: Callable[[int], _Sent | None], after_row: int) -> Iterator[_Sent]:
     while (sent := fetch(after_row)) is not None:
-        after_row = int(sent.row[-1])
+        after_row = sent.last_row
         yield sent
 
 
@@ -191,31 +231,28 @@ def _from_postgresql(cursor: Any, release_id: str, last_row: int, after_row: int
             return None
         begin += _LENGTH.size + length
         fields.append(sent[begin - length : begin])
-    numbers = np.frombuffer(fields[1], ">f8").reshape(-1, 4)
-    row, served, packed = numbers[:, :3].T.astype(np.int64)
-    return _Sent(str(fields[0], "utf-8"), row, served, packed, numbers[:, 3].astype(np.float64))
+    return _Floats(str(fields[0], "utf-8"), fields[1])
 
 
 def _from_sqlite(cursor: Any, release_id: str, last_row: int, after_row: int) -> _Sent | None:
-    """A text of digits for each column."""
     cursor.execute(_FROM_SQLITE, (release_id, after_row, last_row))
     viewers, *texts, exact = cursor.fetchone()
     if viewers is None:
         return None
-    row, served, packed, microseconds = (np.fromstring(text, np.int64, sep=",") for text in texts)
-    latency = microseconds / 1000
+    sent = _Digits(viewers, texts, None)
     if not exact:
-        cursor.execute(_LATENCIES, (release_id, after_row, int(row[-1])))
-        latency = np.fromiter((ms for (ms,) in cursor), np.float64, row.size)
-    return _Sent(viewers, row, served, packed, latency)
+        cursor.execute(_LATENCIES, (release_id, after_row, sent.last_row))
+        sent.latency = np.fromiter((ms for (ms,) in cursor), np.float64)
+    return sent
 
 
 def _numbered(sent: _Sent, number: Numbering) -> Numbers:
+    row, served, packed, latency = sent.columns()
     viewers = sent.viewers.split("\n")
-    if len(viewers) != sent.row.size:
-        rows = f"exposures {sent.row[0]} to {sent.row[-1]}"
+    if len(viewers) != row.size:
+        rows = f"exposures {row[0]} to {row[-1]}"
         raise InvalidInputError(f"{rows}: a viewer's id holds a line break, which none that is served has")
-    return _numbers(sent.row, number(viewers), sent.served_ms, sent.packed, sent.latency_ms)
+    return _numbers(row, number(viewers), served, packed, latency)
 
 
 def _numbers(row: Ints, viewer: Ints, served_ms: Ints, packed: Ints, latency_ms: Floats) -> Numbers:
