@@ -25,7 +25,7 @@ from storage.releases import known_at_looks
 SUCCESS_EVENTS = ("complete", "progress")
 # What viewers did before the release, to take their habits out of the comparison (CUPED).
 HISTORY_MS = DAY
-_NO_ROW = -1  # of a request id that none has
+_NO_ROW = -1  # stands for the row of a request id that is not stored
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ def interactions_between(
     *,
     in_order: bool = True,
 ) -> OutcomeColumns:
-    """What was received from `first_received_ms` to `last_received_ms`, both included; in any order a third sooner."""
+    """What was received from `first_received_ms` to `last_received_ms`, both included; without `in_order` a third sooner."""
     t = interactions.c
     query = select(
         t.user_id, t.video_id, t.event_type, t.watch_percentage, t.request_id, t.received_ms, t.row_id
